@@ -1,0 +1,1 @@
+"""The parameter file, checked and frozen."""

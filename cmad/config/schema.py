@@ -1,0 +1,255 @@
+"""Every knob of ``params.yaml``, as frozen dataclasses. Ranges stand in the field metadata.
+
+The loader (``cmad.config.load``) checks a file against these classes and knows nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def bounded(low: float | None = None, high: float | None = None, *, above: float | None = None) -> Any:
+    """A number's closed range [low, high]; ``above`` excludes its own value."""
+    return field(metadata={"low": low, "high": high, "above": above})
+
+
+def positive() -> Any:
+    """A number above zero."""
+    return bounded(above=0)
+
+
+@dataclass(frozen=True)
+class PerModality:
+    """One whole number for each modality."""
+
+    language: int = bounded(1)
+    audio: int = bounded(1)
+    vision: int = bounded(1)
+
+
+@dataclass(frozen=True)
+class Text:
+    """How raw text becomes language features.
+
+    Attributes:
+        encoder: "minilm" is all-MiniLM-L6-v2, frozen, one 384-wide vector per token.
+        context: whether a sample's context column is put before its text.
+    """
+
+    encoder: Literal["minilm"]
+    context: bool
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The linear-Gaussian demo set (``cmad.raw.demo``).
+
+    Attributes:
+        seed: of the whole set; the three demo sets share their latents through it.
+        train, dev, test: numbers of samples.
+        missing_audio, missing_vision: share of samples that natively lack the modality.
+    """
+
+    seed: int = bounded(0)
+    train: int = bounded(1)
+    dev: int = bounded(1)
+    test: int = bounded(1)
+    missing_audio: float = bounded(0, 0.9)
+    missing_vision: float = bounded(0, 0.9)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From raw files to the store.
+
+    Attributes:
+        format: "folder" is the feature folder of ``data/README.md``, "demo" is generated.
+        task: see ``cmad.task.Task``.
+        max_frames: T, the most frames kept of each stream.
+        standardise: modalities scaled to mean 0 and deviation 1 on the train split.
+        text: how raw text is encoded; null where language comes as features.
+        generator: the demo set's numbers; null for other formats.
+    """
+
+    format: Literal["folder", "demo"]
+    task: Literal["regression", "classes", "binary"]
+    max_frames: PerModality
+    standardise: tuple[Literal["language", "audio", "vision"], ...]
+    text: Text | None
+    generator: Generator | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """The one architecture of teacher and student (spec section 1).
+
+    Attributes:
+        width: D.
+        depth: Perceiver layers.
+        latents: N, learnable latents of a Perceiver.
+        heads: H of Perceiver and fusion transformer; must divide ``width``.
+        head_width: d_h in the Perceiver; the authors' wiring makes it equal to ``heads``.
+        kernels: Conv1d kernel sizes, odd (D1).
+        fusion_layers, fusion_feedforward: the fusion transformer.
+        transformer_dropout: inside the fusion transformer.
+        fusion_dropout: after the fusion layer.
+        perceiver_dropout: must be 0, see ``docs/deviations.md``.
+        attend_padding: let zero-padded frames be attended to, as the authors do (D16).
+    """
+
+    width: int = bounded(1)
+    depth: int = bounded(1)
+    latents: int = bounded(1)
+    heads: int = bounded(1)
+    head_width: int = bounded(1)
+    kernels: PerModality
+    fusion_layers: int = bounded(1)
+    fusion_feedforward: int = bounded(1)
+    transformer_dropout: float = bounded(0, 0.95)
+    fusion_dropout: float = bounded(0, 0.95)
+    perceiver_dropout: float = bounded(0, 0.95)
+    attend_padding: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How weights are updated (spec section 5).
+
+    Attributes:
+        name: "adamw" decouples the weight decay, "adam" adds it to the gradient.
+        milestones: epochs at which the learning rate is multiplied by 0.1.
+        clip: largest global gradient norm; null for no clipping.
+        renew_each_epoch: forget Adam's moments every epoch, as the authors' teacher does (B2).
+    """
+
+    name: Literal["adamw", "adam"]
+    learning_rate: float = positive()
+    weight_decay: float = bounded(0)
+    milestones: tuple[int, ...]
+    clip: float | None = positive()
+    renew_each_epoch: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """Training the teacher on full input.
+
+    Attributes:
+        use_incomplete: train on samples that natively lack a modality too.
+        select: "dev_loss" keeps the epoch with the best dev task loss, "dev_mse" the best
+            mean squared error (the authors' measure, B4), "last" the last epoch (B3).
+    """
+
+    optimiser: Optimiser
+    batch: int = bounded(2)
+    epochs: int = bounded(1)
+    use_incomplete: bool
+    select: Literal["dev_loss", "dev_mse", "last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """Training a student. Which knobs a variant reads depends on its method.
+
+    Attributes:
+        dropout_off: train with all dropout off, as the authors' code does by mistake (B1).
+        sampler: chances of the training combinations, see ``cmad.combinations.SAMPLERS`` (D5).
+        select: the epoch kept, by dev F1: "average" over the seven combinations, "full" for
+            LAV alone as the authors do (B12).
+        task_weight: factor of the task loss; 0 takes it out (Tables 11 and 12).
+        sigma: factor of CAFD.
+        gamma: factor of the auxiliary loss.
+        tau: temperature of CAFD's similarities.
+        consistency: CAFD variant: "full", "mse", "similarity", "direct" (R^ss to R^tt),
+            "no_contrast" (without L^Sp).
+        rho: scale of the MAR weights.
+        warmup: G, epochs before the MAR weights take effect.
+        weigh: the losses that MAR weighs: "both", "task", "auxiliary", "none".
+        subtract_teacher: difficulty is student minus teacher loss (Eq. 7); false is CMAD_t.
+        weights: "all" is Eq. 10, "weakest" is CMAD_w.
+        unseen_weight: Psi of a combination that the banks never saw: 0 by Eq. 9.
+        alpha: share of DKD's target term; beta is 1 - alpha.
+        temperature: T_d of DKD.
+        phi: of Eq. 13; it cancels.
+    """
+
+    optimiser: Optimiser
+    batch: int = bounded(2)
+    epochs: int = bounded(1)
+    dropout_off: bool
+    sampler: Literal["authors", "uniform"]
+    select: Literal["average", "full"]
+    task_weight: float = bounded(0)
+    sigma: float = bounded(0)
+    gamma: float = bounded(0)
+    tau: float = positive()
+    consistency: Literal["full", "mse", "similarity", "direct", "no_contrast"]
+    rho: float = positive()
+    warmup: int = bounded(0)
+    weigh: Literal["both", "task", "auxiliary", "none"]
+    subtract_teacher: bool
+    weights: Literal["all", "weakest"]
+    unseen_weight: float = bounded(0)
+    alpha: float = bounded(0, 1)
+    temperature: float = positive()
+    phi: float = positive()
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scoring on test.
+
+    Attributes:
+        drop_ratios: p, shares of frames dropped from every modality (D17).
+        drop_seed: of the fixed uniform number of each frame.
+        batch: samples encoded at once; changes no result.
+        resamples: of the paired bootstrap.
+        confidence: of its interval.
+    """
+
+    drop_ratios: tuple[float, ...] = bounded(high=1, above=0)
+    drop_seed: int = bounded(0)
+    batch: int = bounded(1)
+    resamples: int = bounded(100)
+    confidence: float = bounded(0.5, 0.999)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All settings of one data set."""
+
+    preprocess: Preprocess
+    network: Network
+    teacher: Teacher
+    student: Student
+    evaluate: Evaluate
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A variant: a method, and what it changes in the preset's student section.
+
+    ``student`` is a nested mapping of overrides, e.g. ``{"sigma": 0.0}``.
+    """
+
+    method: Literal["tea", "dropout", "cmad"]
+    student: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The whole of ``params.yaml``.
+
+    Attributes:
+        datasets, variants, seeds: the grid.
+        threads: of torch; part of the result (two thread counts give two sets of bits).
+        device: "auto" takes a GPU where there is one.
+    """
+
+    datasets: tuple[str, ...]
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...] = bounded(0)
+    threads: int = bounded(1)
+    device: Literal["auto", "cpu", "cuda"]
+    definitions: Mapping[str, Definition]
+    presets: Mapping[str, Preset]

@@ -1,0 +1,679 @@
+"""The parameter file: YAML 1.2 as DVC reads it, a strict schema, and what a stage may read."""
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import FrozenInstanceError, asdict, fields, is_dataclass
+from functools import cache, reduce
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cmad.config.load import check, load, nearest, override
+from cmad.config.schema import Config
+from cmad.config.stages import (
+    EvaluateParams,
+    PreprocessParams,
+    ReportParams,
+    StudentParams,
+    TeacherParams,
+    keys,
+    read,
+)
+from cmad.config.yaml12 import read_yaml
+from cmad.errors import UserError
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+KINDS = (PreprocessParams, TeacherParams, StudentParams, EvaluateParams, ReportParams)
+
+
+def committed() -> Any:
+    """A fresh copy of the committed file's data."""
+    return deepcopy(_data())
+
+
+@cache
+def _text() -> str:
+    return PARAMS.read_text(encoding="utf-8")
+
+
+@cache
+def _data() -> Any:
+    return read_yaml(_text(), "params.yaml")
+
+
+def small() -> Any:
+    """A fresh copy of a part of the committed file, for the many tests that need no more of it."""
+    data = committed()
+    data["variants"] = ["tea", "cmad", "cmad_w"]
+    for section, names in (("definitions", data["variants"]), ("presets", ["demo", "mosi_folder"])):
+        data[section] = {name: data[section][name] for name in names}
+    return data
+
+
+def plain(value: Any) -> Any:
+    """A configuration as the dictionaries and lists that YAML knows."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def put(data: Any, key: str, value: Any) -> Any:
+    """Set what stands at a dotted key; items of lists are numbers."""
+    *way, last = (int(name) if name.isdigit() else name for name in key.split("."))
+    reduce(lambda inner, name: inner[name], way, data)[last] = value
+    return data
+
+
+def drop(data: Any, key: str) -> Any:
+    *way, last = key.split(".")
+    del reduce(lambda inner, name: inner[name], way, data)[last]
+    return data
+
+
+def problems(data: Any) -> list[str]:
+    """The lines of the error, each without the file's name."""
+    with pytest.raises(UserError) as caught:
+        check(data, "params.yaml")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith("params.yaml: ") for line in lines)
+    return [line.removeprefix("params.yaml: ") for line in lines]
+
+
+def outcome(attempt: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What an attempt gives, or the lines of its UserError; any other exception is the test's failure."""
+    try:
+        return attempt(), []
+    except UserError as error:
+        return None, str(error).splitlines()
+
+
+# YAML 1.2
+
+# Everything that both must read alike; "1e-05" is what `dvc exp run -S lr=0.00001` writes.
+TRICKY = """\
+rates: [1e-05, 1e5, 1E5, 1.0, .5, -.5, 5., 12e03, 0.1e+3, 1e5x, '1e5']
+wholes: [0, -0, +1, 017, 0o17, 0xff, "0o17", 1:30]
+words: [yes, no, on, off, y, n, true, True, TRUE, false, 'true', tRue]
+nothing: [null, Null, NULL, ~, 'null', '']
+empty:
+infinite: [.inf, -.INF, +.Inf, inf, nan]
+nested: {list: [], section: {}, text: "a: b"}
+date: '2024-01-01'
+"""
+
+
+@pytest.fixture
+def dvc_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """What DVC makes of a text in params.yaml."""
+    for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "dvc"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    import dvc.api
+    from dvc.repo import Repo
+
+    Repo.init(str(tmp_path), no_scm=True).close()
+
+    def shows(text: str) -> Any:
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        return dvc.api.params_show(repo=str(tmp_path))
+
+    return shows
+
+
+def test_dvc_reads_the_same(dvc_shows: Callable[[str], Any]) -> None:
+    ours = read_yaml(TRICKY, "params.yaml")
+    # repr tells 1 from 1.0 and from True.
+    assert repr(ours) == repr(dvc_shows(TRICKY))
+    assert repr(_data()) == repr(dvc_shows(_text()))
+
+
+def test_core_schema() -> None:
+    assert read_yaml("[1e-05, 1E5, .5, 017, 0o17, 0xff, -12]", "") == [1e-05, 100000.0, 0.5, 17, 15, 255, -12]
+    assert read_yaml("[yes, no, on, off, 1:30]", "") == ["yes", "no", "on", "off", "1:30"]
+    assert read_yaml("[true, FALSE, null, ~, '']", "") == [True, False, None, None, ""]
+    assert read_yaml("[.inf, -.inf]", "") == [math.inf, -math.inf]
+    assert math.isnan(read_yaml(".nan", ""))
+    assert read_yaml("", "") is None
+
+
+@pytest.mark.parametrize("text", ["2024-01-01", "1_000", "0b11", "-0xff", "<<", "="])
+def test_what_only_yaml_1_1_knows_is_a_text(text: str) -> None:
+    assert read_yaml(text, "") == text
+
+
+@given(st.text("0123456789.+-_eExoabinf~ul", min_size=1, max_size=8))
+def test_dvc_never_reads_another_number(text: str) -> None:
+    from dvc.utils.serialize import YAMLError, parse_yaml
+
+    document = f"a: {text}"
+    try:
+        ours, theirs = read_yaml(document, "")["a"], parse_yaml(document, "")["a"]
+    except (UserError, YAMLError, ValueError):
+        return  # ValueError: theirs chokes on e.g. "0o_".
+    numbers = (int, float)
+    if type(ours) in numbers and type(theirs) in numbers:
+        assert repr(ours) == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "p.yaml, line 3: not valid YAML: the key 'a' stands twice; mend this line"),
+        ("a: {x: 1, x: 1}", "p.yaml, line 1: not valid YAML: the key 'x' stands twice; mend this line"),
+        ("a:\n- [1\nb: 2\n", "p.yaml, line 3: not valid YAML: "),
+        ("a: 1\n\tb: 2\n", "p.yaml, line 2: not valid YAML: "),
+        ("a: 1\n--- \nb: 1", "p.yaml, line 2: not valid YAML: but found another document; mend this line"),
+        ("a: 1\nb: \x00", "p.yaml, line 2: not valid YAML: the character 0x0 is not allowed; mend this line"),
+        ("a: !!int x", "p.yaml, line 1: not valid YAML: 'x' is no tag:yaml.org,2002:int; mend this line"),
+        ("a: !!map [x]", "p.yaml, line 1: not valid YAML: this is no tag:yaml.org,2002:map; mend this line"),
+        ("!!python/name:os.system ''", "p.yaml, line 1: not valid YAML: the tag tag:yaml.org,2002:python"),
+        ("a: !!timestamp x", "p.yaml, line 1: not valid YAML: the tag tag:yaml.org,2002:timestamp is not"),
+        ("[a]: 1", "p.yaml, line 1: not valid YAML: a key must be a plain word; mend this line"),
+        ("a: &a [*a]", "p.yaml, line 1: not valid YAML: found unconstructable recursive node"),
+        ("a: *b", "p.yaml, line 1: not valid YAML: found undefined alias 'b'; mend this line"),
+        ("a: " + "9" * 5000, "p.yaml, line 1: not valid YAML: a whole number of more than 64 bits; mend"),
+        ("a: 9223372036854775808", "p.yaml, line 1: not valid YAML: a whole number of more than 64 bits"),
+        ("[" * 1000, "p.yaml: not valid YAML: nested too deeply; flatten it"),
+    ],
+)
+def test_bad_yaml(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(message)}") as caught:
+        read_yaml(text, "p.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@given(st.text(max_size=40) | st.text(":-[]{},\"'#&*!|>%@\n \ta1.", max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    _, lines = outcome(lambda: read_yaml(text, "p.yaml"))
+    assert len(lines) <= 1
+
+
+# The schema
+
+
+def test_committed_file_loads() -> None:
+    config = load(PARAMS)
+    assert "cmad" in config.definitions
+    assert set(config.datasets) <= set(config.presets)
+
+
+def test_round_trip() -> None:
+    config = load(PARAMS)
+    again = check(read_yaml(yaml.safe_dump(plain(config), sort_keys=False), "again"), "again")
+    assert again == config
+    # repr tells 1 from 1.0.
+    assert repr(again) == repr(config)
+
+
+def test_nothing_can_be_changed() -> None:
+    data = put(small(), "definitions.cmad_w.student.optimiser", {"milestones": [3]})
+    config = check(data, "")
+    assert isinstance(config.seeds, tuple)
+    assert isinstance(config.presets, MappingProxyType)
+    changes = config.definitions["cmad_w"].student
+    assert isinstance(changes, MappingProxyType)
+    assert isinstance(changes["optimiser"], MappingProxyType)
+    assert changes["optimiser"]["milestones"] == (3,)
+    with pytest.raises(FrozenInstanceError):
+        config.threads = 2  # type: ignore[misc]
+    data["definitions"]["cmad_w"]["student"]["optimiser"]["milestones"].append(4)
+    assert changes["optimiser"]["milestones"] == (3,)
+
+
+def test_a_whole_number_serves_as_a_float() -> None:
+    sigma = check(put(small(), "presets.demo.student.sigma", 2), "").presets["demo"].student.sigma
+    assert type(sigma) is float
+    assert sigma == 2.0
+
+
+D = "presets.demo"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        # Wrong types.
+        ("threads", True, "threads = true: must be a whole number at least 1"),
+        ("threads", 1.0, "threads = 1.0: must be a whole number at least 1"),
+        ("threads", "1", 'threads = "1": must be a whole number at least 1'),
+        ("threads", None, "threads = null: must be a whole number at least 1"),
+        (f"{D}.student.sigma", False, f"{D}.student.sigma = false: must be a finite number at least 0"),
+        (f"{D}.student.sigma", "1e-05", f'{D}.student.sigma = "1e-05": must be a finite number at least 0'),
+        (f"{D}.student.dropout_off", "yes", f'{D}.student.dropout_off = "yes": must be true or false'),
+        (f"{D}.student.dropout_off", 0, f"{D}.student.dropout_off = 0: must be true or false"),
+        (
+            "datasets.0",
+            3,
+            "datasets[0] = 3: must be a text",
+        ),
+        # Out of range.
+        (f"{D}.student.sigma", -0.1, f"{D}.student.sigma = -0.1: must be a finite number at least 0"),
+        (f"{D}.student.sigma", math.inf, f"{D}.student.sigma = Infinity: must be a finite number at least 0"),
+        (f"{D}.student.alpha", math.nan, f"{D}.student.alpha = NaN: must be a finite number from 0 to 1"),
+        (f"{D}.student.alpha", 1.5, f"{D}.student.alpha = 1.5: must be a finite number from 0 to 1"),
+        (f"{D}.student.tau", 0, f"{D}.student.tau = 0: must be a finite number above 0"),
+        (
+            f"{D}.student.optimiser.clip",
+            0,
+            f"{D}.student.optimiser.clip = 0: must be a finite number above 0 or null",
+        ),
+        ("seeds.1", -1, "seeds[1] = -1: must be a whole number at least 0"),
+        # Not among the literals.
+        (
+            f"{D}.student.weigh",
+            "boht",
+            f'{D}.student.weigh = "boht": must be one of both, task, auxiliary, none; did you mean both?',
+        ),
+        ("device", "CPU", 'device = "CPU": must be one of auto, cpu, cuda; did you mean cpu?'),
+        ("device", "tpu7", 'device = "tpu7": must be one of auto, cpu, cuda; known: auto, cpu, cuda'),
+        (
+            f"{D}.preprocess.standardise.2",
+            "video",
+            f'{D}.preprocess.standardise[2] = "video": must be one of language, audio, vision; '
+            "known: language, audio, vision",
+        ),
+        # Wrong containers.
+        ("seeds", 3, "seeds = 3: must be a list, each item a whole number at least 0"),
+        ("seeds", {"a": 1}, 'seeds = {"a": 1}: must be a list, each item a whole number at least 0'),
+        ("definitions", [], "definitions = []: must be a section"),
+        (
+            f"{D}.network.kernels",
+            3,
+            f"{D}.network.kernels = 3: must be a section with language, audio, vision",
+        ),
+        (
+            "presets.mosi_folder.preprocess.text",
+            "minilm",
+            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, context or null',
+        ),
+        (
+            "definitions.tea",
+            None,
+            "definitions.tea = null: must be a section with method, student",
+        ),
+        ("definitions.tea.student", None, "definitions.tea.student = null: must be a section"),
+        # Unknown keys.
+        (f"{D}.student.sigam", 0.1, f"{D}.student.sigam = 0.1: unknown key; did you mean sigma?"),
+        ("thread", 2, "thread = 2: unknown key; did you mean threads?"),
+        (
+            f"{D}.network.kernels.zzz",
+            "x" * 100,
+            f'{D}.network.kernels.zzz = "{"x" * 56}...: unknown key; known: language, audio, vision',
+        ),
+        # The grid.
+        ("datasets.0", "dmeo", 'datasets[0] = "dmeo": there is no such preset; did you mean demo?'),
+        ("variants.2", "cmda", 'variants[2] = "cmda": there is no such definition; did you mean cmad?'),
+        ("datasets", [], "datasets = []: must not be empty"),
+        ("variants", [], "variants = []: must not be empty"),
+        ("seeds", [], "seeds = []: must not be empty"),
+        ("datasets", ["demo", "demo"], 'datasets = ["demo", "demo"]: "demo" stands more than once'),
+        ("variants", ["tea", "tea"], 'variants = ["tea", "tea"]: "tea" stands more than once'),
+        ("seeds", [0, 1, 0], "seeds = [0, 1, 0]: 0 stands more than once"),
+        # Rules across fields.
+        (f"{D}.network.heads", 3, f"{D}.network.width = 16: must be a multiple of heads = 3"),
+        (f"{D}.network.kernels.audio", 2, f"{D}.network.kernels.audio = 2: must be odd"),
+        (
+            f"{D}.network.perceiver_dropout",
+            0.1,
+            f"{D}.network.perceiver_dropout = 0.1: must be 0; a sample's absent modality is one shared"
+            " token; dropout inside the Perceiver would make that untrue",
+        ),
+        (
+            f"{D}.preprocess.generator",
+            None,
+            f"{D}.preprocess.generator = null: format demo needs a section with seed, train, dev, test, "
+            "missing_audio, missing_vision",
+        ),
+        (
+            f"{D}.preprocess.text",
+            {"encoder": "minilm", "context": False},
+            f"{D}.preprocess.text: must be null for format demo, whose language comes as features",
+        ),
+        (
+            f"{D}.preprocess.format",
+            "folder",
+            f"{D}.preprocess.generator: must be null for format folder, which generates nothing",
+        ),
+        (
+            f"{D}.evaluate.drop_ratios",
+            [0.5, 0.1],
+            f"{D}.evaluate.drop_ratios = [0.5, 0.1]: must be sorted, each ratio once",
+        ),
+        (
+            f"{D}.evaluate.drop_ratios",
+            [0.5, 0.5],
+            f"{D}.evaluate.drop_ratios = [0.5, 0.5]: must be sorted, each ratio once",
+        ),
+        # Definitions: reported under the definition, once, though it fails with every preset.
+        (
+            "definitions.tea.student",
+            {"sigam": 0},
+            "definitions.tea.student.sigam = 0: unknown key; did you mean sigma?",
+        ),
+        (
+            "definitions.tea.student",
+            {"sigma": "a"},
+            'definitions.tea.student.sigma = "a": must be a finite number at least 0',
+        ),
+        (
+            "definitions.tea.student",
+            {"optimiser": {"clip": -1}},
+            "definitions.tea.student.optimiser.clip = -1: must be a finite number above 0 or null",
+        ),
+        # Names.
+        (
+            "definitions.constant",
+            {"method": "tea", "student": {}},
+            "definitions.constant: this name is reserved for a row of the tables; choose another",
+        ),
+        (
+            "definitions.ceiling",
+            {"method": "tea", "student": {}},
+            "definitions.ceiling: this name is reserved for a row of the tables; choose another",
+        ),
+        (
+            "definitions.Tea-1",
+            {"method": "tea", "student": {}},
+            "definitions.Tea-1: this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone",
+        ),
+    ],
+)
+def test_one_problem(key: str, value: Any, message: str) -> None:
+    assert problems(put(small(), key, value)) == [message]
+
+
+def test_a_key_with_a_line_break_stays_on_one_line() -> None:
+    known = "preprocess, network, teacher, student, evaluate"
+    data = put(small(), f"{D}.a\nb", 1)
+    assert problems(data) == [f'{D}."a\\nb" = 1: unknown key; known: {known}']
+
+
+def test_zero_is_no_drop_ratio() -> None:
+    (line,) = problems(put(small(), f"{D}.evaluate.drop_ratios", [0, 0.5]))
+    assert line.startswith(f"{D}.evaluate.drop_ratios")
+    assert "above 0" in line
+
+
+OPTIMISER = "a section with name, learning_rate, weight_decay, milestones, clip, renew_each_epoch"
+EVALUATE = "a section with drop_ratios, drop_seed, batch, resamples, confidence"
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("threads", "a whole number at least 1"),
+        (f"{D}.student.optimiser.clip", "a finite number above 0 or null"),
+        (f"{D}.student.optimiser", OPTIMISER),
+        (f"{D}.evaluate", EVALUATE),
+        ("definitions.tea.method", "one of tea, dropout, cmad"),
+        ("presets", "a section"),
+        ("definitions", "a section"),
+    ],
+)
+def test_missing_key(key: str, allowed: str) -> None:
+    assert problems(drop(small(), key)) == [f"{key}: missing; must be {allowed}"]
+
+
+def test_names_must_serve_as_folders() -> None:
+    data = small()
+    data["presets"][7] = data["presets"]["demo"]
+    data["presets"]["a\nb"] = data["presets"]["demo"]
+    rule = "this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
+    assert problems(data) == [f"presets.7: {rule}", f'presets."a\\nb": {rule}']
+
+
+def test_all_problems_at_once() -> None:
+    data = committed()
+    put(data, "threads", 0)
+    put(data, "datasets", ["dmeo", 3])
+    put(data, "presets.demo.network.kernels", {"language": 2, "audio": "x"})
+    put(data, "presets.demo.network.depht", 2)
+    put(data, "presets.mosi_folder.student.optimiser", 1)
+    put(data, "definitions.no_mar.student", {"optimiser": {"clip": 0}, "weigh": "noone"})
+    assert problems(data) == [
+        "datasets[1] = 3: must be a text",
+        "threads = 0: must be a whole number at least 1",
+        "presets.demo.network.depht = 2: unknown key; did you mean depth?",
+        'presets.demo.network.kernels.audio = "x": must be a whole number at least 1',
+        "presets.demo.network.kernels.vision: missing; must be a whole number at least 1",
+        "presets.demo.network.kernels.language = 2: must be odd",
+        f"presets.mosi_folder.student.optimiser = 1: must be {OPTIMISER}",
+        'datasets[0] = "dmeo": there is no such preset; did you mean demo?',
+        "definitions.no_mar.student.optimiser.clip = 0: must be a finite number above 0 or null",
+        'definitions.no_mar.student.weigh = "noone": must be one of both, task, auxiliary, none; '
+        "did you mean none?",
+    ]
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3, {}])
+def test_no_parameters_at_all(data: Any) -> None:
+    section = "datasets, variants, seeds, threads, device, definitions, presets"
+    if data == {}:
+        assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
+    else:
+        (line,) = problems(data)
+        assert re.fullmatch(rf"the file = .*: must be a section with {section}", line)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    absent = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match=r"params\.yaml: cannot be read \(No such file or directory\)"):
+        load(absent)
+    absent.write_bytes(b"threads: \xff")
+    with pytest.raises(UserError, match=r"params\.yaml: not UTF-8 text; save it as UTF-8$"):
+        load(absent)
+    absent.write_text("threads: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"params\.yaml, line 1: not valid YAML"):
+        load(absent)
+
+
+def leaves(data: Any, key: str = "") -> list[str]:
+    """Dotted keys of all values that are no containers, and of empty containers."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(data, dict | list):
+        inner = list(data.items() if isinstance(data, dict) else enumerate(data))
+    if not inner:
+        return [key]
+    return [leaf for name, each in inner for leaf in leaves(each, f"{key}.{name}" if key else str(name))]
+
+
+@cache
+def _leaves() -> list[str]:
+    return leaves(committed())
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats()
+    | st.sampled_from(["demo", "tea", "cmad", "folder", "language", "all", "cpu", ""])
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.integers(-9, 9), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+@hypothesis_settings(deadline=None)
+@given(st.data(), VALUES)
+def test_any_changed_leaf_is_accepted_or_refused(data: st.DataObject, value: Any) -> None:
+    key = data.draw(st.sampled_from(_leaves()))
+    changed = put(committed(), key, value)
+    config, lines = outcome(lambda: check(changed, "params.yaml"))
+    if config:
+        assert plain(config) == changed
+        return
+    assert all(line.startswith("params.yaml: ") for line in lines)
+    # The reader is led to the section that was changed.
+    section = key.rpartition(".")[0]
+    assert any(line.startswith(f"params.yaml: {section}") for line in lines)
+
+
+@hypothesis_settings(deadline=None, max_examples=50)
+@given(st.data(), st.text(max_size=12) | st.text(":-[]{}\"'#&*!|> a1.e", max_size=12))
+def test_any_changed_line_is_accepted_or_refused(data: st.DataObject, value: str) -> None:
+    lines = _text().splitlines()
+    number = data.draw(st.integers(0, len(lines) - 1))
+    name, colon, _ = lines[number].partition(":")
+    lines[number] = f"{name}{colon} {value}"
+    text = "\n".join(lines)
+    config, refused = outcome(lambda: check(read_yaml(text, "params.yaml"), "params.yaml"))
+    assert isinstance(config, Config) or refused
+    assert all(line.startswith("params.yaml") for line in refused)
+
+
+# Overrides
+
+
+def test_override_changes_only_what_it_names() -> None:
+    student = load(PARAMS).presets["demo"].student
+    changed = override(student, {"sigma": 0, "optimiser": {"clip": None}})
+    expected = asdict(student)
+    expected["sigma"] = 0.0
+    expected["optimiser"]["clip"] = None
+    assert asdict(changed) == expected
+    assert type(changed.sigma) is float
+    assert override(student, {}) == student
+
+
+def test_override_refuses() -> None:
+    student = load(PARAMS).presets["demo"].student
+    with pytest.raises(UserError) as caught:
+        override(student, {"tua": 1, "rho": 0})
+    assert str(caught.value).splitlines() == [
+        "student.tua = 1: unknown key; did you mean tau?",
+        "student.rho = 0: must be a finite number above 0",
+    ]
+
+
+def test_nearest() -> None:
+    assert nearest("Demo", ["demo", "mosi"]) == "did you mean demo?"
+    assert nearest("zzz", ["demo", "mosi"]) == "known: demo, mosi"
+    assert nearest("zzz", []) == "known: none"
+    assert nearest("zzz", ["a\nb"]) == 'known: "a\\nb"'
+
+
+# Stages
+
+
+def test_keys_of_each_stage() -> None:
+    assert keys(PreprocessParams, "demo") == ["presets.demo.preprocess"]
+    assert keys(TeacherParams, "demo") == [
+        "presets.demo.network",
+        "presets.demo.teacher",
+        "seeds",
+        "threads",
+        "device",
+    ]
+    assert keys(StudentParams, "demo", "tea") == [
+        "definitions.tea",
+        "presets.demo.network",
+        "presets.demo.student",
+        "seeds",
+        "threads",
+        "device",
+    ]
+    assert keys(EvaluateParams, "demo") == [
+        "presets.demo.network",
+        "presets.demo.student",
+        "presets.demo.evaluate",
+        "variants",
+        "seeds",
+        "threads",
+        "device",
+    ]
+    assert keys(ReportParams) == ["datasets", "variants", "seeds", "threads"]
+
+
+def test_stages_get_what_the_file_says() -> None:
+    config = load(PARAMS)
+    preset = config.presets["demo"]
+    assert read(PARAMS, PreprocessParams, "demo").preprocess == preset.preprocess
+    assert read(PARAMS, TeacherParams, "demo").teacher == preset.teacher
+    evaluate = read(PARAMS, EvaluateParams, "demo")
+    assert (evaluate.evaluate, evaluate.student) == (preset.evaluate, preset.student)
+    assert read(PARAMS, ReportParams).datasets == config.datasets
+    student = read(PARAMS, StudentParams, "demo", "cmad_w")
+    assert student.method == "cmad"
+    assert student.student == override(preset.student, {"weights": "weakest"})
+    assert (student.seeds, student.threads, student.device) == (config.seeds, config.threads, config.device)
+
+
+def written(folder: Path, data: Any) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
+
+
+# One valid change of each part of the file.
+CHANGES = {
+    "datasets": ["demo", "mosi_folder"],
+    "variants": ["tea"],
+    "seeds": [7],
+    "threads": 3,
+    "device": "cpu",
+    "definitions.tea.method": "dropout",
+    "definitions.cmad_w.student.weights": "all",
+    "presets.demo.preprocess.max_frames.audio": 19,
+    "presets.demo.network.depth": 2,
+    "presets.demo.teacher.epochs": 3,
+    "presets.demo.student.tau": 0.7,
+    "presets.demo.evaluate.drop_seed": 5,
+    "presets.mosi_folder.student.tau": 0.7,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stage_sees_a_change_only_if_it_declares_the_key(tmp_path: Path, kind: Any) -> None:
+    before: Any = read(written(tmp_path, small()), kind, "demo", "cmad_w")
+    own = keys(kind, "demo", "cmad_w")
+    seen = {
+        key
+        for key, value in CHANGES.items()
+        if read(written(tmp_path, put(small(), key, value)), kind, "demo", "cmad_w") != before
+    }
+    assert seen == {key for key in CHANGES if any(f"{key}.".startswith(f"{each}.") for each in own)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "dataset", "variant", "message"),
+    [
+        (PreprocessParams, "dmeo", "", "there is no data set 'dmeo' in presets; did you mean demo?"),
+        (TeacherParams, "", "", "there is no data set '' in presets; known: demo, demo_classes, "),
+        (StudentParams, "demo", "cmda", "there is no variant 'cmda' in definitions; did you mean cmad?"),
+        (StudentParams, "demo.network", "tea", "there is no data set 'demo.network' in presets; "),
+    ],
+)
+def test_unknown_names_on_the_command_line(kind: Any, dataset: str, variant: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"params.yaml: {message}")) as caught:
+        read(PARAMS, kind, dataset, variant)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_stage_refuses_a_file_that_is_wrong_elsewhere(tmp_path: Path) -> None:
+    path = written(tmp_path, put(small(), "presets.mosi_folder.teacher.epochs", 0))
+    with pytest.raises(UserError, match=r"presets\.mosi_folder\.teacher\.epochs = 0: must be"):
+        read(path, ReportParams)
+
+
+def test_configuration_does_not_import_torch() -> None:
+    code = "import sys, cmad.config.stages; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PARAMS.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
