@@ -1,0 +1,1 @@
+"""The cleaned data set on disk."""

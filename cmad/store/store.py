@@ -1,0 +1,121 @@
+"""The store: a data set as memory-mapped ragged arrays, ready to be cut into batches.
+
+A folder with ``manifest.json`` (see ``cmad.store.manifest``), ``samples.csv`` (id, split, group),
+``labels.npy``, for each modality ``<modality>.npy`` [sum of lengths, d] and
+``<modality>.offsets.npy`` [n + 1], and ``ceiling.npy`` [n, 7, K] for generated data. Samples stand
+in the order train, dev, test.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cmad.combinations import MODALITIES
+from cmad.errors import UserError
+from cmad.raw.raw_data import SPLITS
+from cmad.task import Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split.
+
+    Attributes:
+        ids: n names.
+        labels: float32 [n], int64 [n] or int64 [n, J], by task kind.
+        has: bool [n, 3], the modalities that a sample natively has.
+        features: by modality, [frames of the whole store, d], memory-mapped.
+        starts, lengths: by modality, int64 [n], where a sample's frames stand.
+        ceiling: [n, 7, K] Bayes-optimal outputs, for generated data.
+    """
+
+    ids: list[str]
+    labels: NDArray[Any]
+    has: NDArray[np.bool_]
+    features: Mapping[str, NDArray[np.floating[Any]]]
+    starts: Mapping[str, NDArray[np.int64]]
+    lengths: Mapping[str, NDArray[np.int64]]
+    ceiling: NDArray[np.float64] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """[n], True where a sample has all three modalities."""
+        return np.asarray(self.has.all(axis=1))
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store.
+
+    Attributes:
+        task: what is predicted.
+        widths: d of each modality.
+        manifest: the parsed ``manifest.json``.
+        splits: by name.
+    """
+
+    task: Task
+    widths: Mapping[str, int]
+    manifest: Mapping[str, Any]
+    splits: Mapping[str, Split]
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store without reading its features.
+
+    Raises:
+        UserError: the folder is no complete store.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        samples = pd.read_csv(folder / "samples.csv", dtype=str, keep_default_na=False)
+        labels = np.load(folder / "labels.npy")
+        features = {m: np.load(folder / f"{m}.npy", mmap_mode="r") for m in MODALITIES}
+        offsets = {m: np.load(folder / f"{m}.offsets.npy") for m in MODALITIES}
+        ceiling = np.load(folder / "ceiling.npy") if (folder / "ceiling.npy").exists() else None
+        task = Task(manifest["task"]["kind"], tuple(manifest["task"]["names"]))
+        _check_sizes(samples, labels, features, offsets, ceiling)
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: not a readable store ({error}); run the preprocess stage again") from None
+    splits = {}
+    for name in SPLITS:
+        rows = np.flatnonzero(samples["split"].to_numpy() == name)
+        starts = {m: offsets[m][rows] for m in MODALITIES}
+        lengths = {m: offsets[m][rows + 1] - offsets[m][rows] for m in MODALITIES}
+        splits[name] = Split(
+            ids=samples["id"].iloc[rows].tolist(),
+            labels=labels[rows],
+            has=np.stack([lengths[m] > 0 for m in MODALITIES], axis=1),
+            features=features,
+            starts=starts,
+            lengths=lengths,
+            ceiling=None if ceiling is None else ceiling[rows],
+        )
+    return Store(task, {m: features[m].shape[1] for m in MODALITIES}, manifest, splits)
+
+
+def _check_sizes(
+    samples: pd.DataFrame,
+    labels: NDArray[Any],
+    features: Mapping[str, NDArray[Any]],
+    offsets: Mapping[str, NDArray[Any]],
+    ceiling: NDArray[Any] | None,
+) -> None:
+    """Raise ValueError where the files of a store do not belong together."""
+    n = len(samples)
+    fits = (
+        len(labels) == n
+        and (ceiling is None or len(ceiling) == n)
+        and all(len(offsets[m]) == n + 1 and offsets[m][-1] == len(features[m]) for m in MODALITIES)
+    )
+    if not fits:
+        raise ValueError("its files disagree in size")
