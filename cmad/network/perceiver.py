@@ -1,0 +1,141 @@
+"""The Perceiver that turns a stream of any length into one vector (spec section 1).
+
+Cross-attention is computed in frame space. The context is the same for all layers, so it is
+normalised once, without gain and bias; a layer's own gain g and bias b, keys W_k and values W_v
+then fold into the few latents' side:
+
+    q . W_k (g c + b)          = (g W_k^T q) . c + a constant, which softmax ignores
+    sum_t a_t W_v (g c_t + b)  = W_v (g sum_t a_t c_t + b), as the weights a_t sum to 1
+
+so that no key or value of any frame is ever formed. With N latents and H heads that replaces
+2 H d_h columns per frame and layer by N H dot products.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CrossAttention(nn.Module):
+    """Latents attend to frames. Weights as in the reference: q, k, v without bias, out with."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.head_width = head_width
+        self.norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, heads * head_width, bias=False)
+        self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
+        self.out = nn.Linear(heads * head_width, width)
+
+    def forward(self, latents: Tensor, context: Tensor, bias: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            latents: [P or 1, N, D].
+            context: [P, T, D], layer-normalised without gain and bias.
+            bias: [P, 1, T], added to the scores: -inf where a frame is not to be seen.
+
+        Returns:
+            [P, N, D], to be added to the latents.
+        """
+        rows, count, width = latents.shape
+        gain, shift = self.context_norm.weight, self.context_norm.bias
+        keys, values = self.key_value.weight.view(2, self.heads, self.head_width, width)
+        query = self.query(self.norm(latents)).view(rows * count, self.heads, self.head_width)
+        query = torch.bmm(query.transpose(0, 1), keys * (gain * self.head_width**-0.5))
+        query = query.view(self.heads, rows, count, width).permute(1, 0, 2, 3)
+        query = query.reshape(rows, self.heads * count, width)
+        scores = torch.matmul(query, context.transpose(1, 2))
+        weights = torch.softmax(scores if bias is None else scores + bias, dim=-1)
+        pooled = torch.bmm(weights, context) * gain + shift
+        pooled = pooled.view(-1, self.heads, count, width).transpose(0, 1)
+        read = torch.bmm(pooled.reshape(self.heads, -1, width), values.transpose(1, 2))
+        read = read.view(self.heads, -1, count, self.head_width).permute(1, 2, 0, 3)
+        return self.out(read.reshape(-1, count, self.heads * self.head_width))
+
+
+class SelfAttention(nn.Module):
+    """Latents attend to each other."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.head_width = head_width
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, heads * head_width, bias=False)
+        self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
+        self.out = nn.Linear(heads * head_width, width)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """[P, N, D] to [P, N, D], to be added to the latents."""
+        rows, count, _ = latents.shape
+        normed = self.norm(latents)
+        query = self.query(normed).view(rows, count, self.heads, self.head_width).transpose(1, 2)
+        both = self.key_value(normed).view(rows, count, 2, self.heads, self.head_width)
+        keys, values = both.permute(2, 0, 3, 1, 4)
+        read = F.scaled_dot_product_attention(query, keys, values)
+        return self.out(read.transpose(1, 2).reshape(rows, count, -1))
+
+
+class FeedForward(nn.Module):
+    """Pre-norm GEGLU: first half times exact GELU of the second half."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, 8 * width)
+        self.contract = nn.Linear(4 * width, width)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """[P, N, D] to [P, N, D], to be added to the latents."""
+        value, gate = self.expand(self.norm(latents)).chunk(2, dim=-1)
+        return self.contract(value * F.gelu(gate))
+
+
+class Layer(nn.Module):
+    """Cross-attention, feed-forward, self-attention, feed-forward, each residual."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.cross = CrossAttention(width, heads, head_width)
+        self.cross_feed = FeedForward(width)
+        self.own = SelfAttention(width, heads, head_width)
+        self.own_feed = FeedForward(width)
+
+    def forward(self, latents: Tensor, context: Tensor, bias: Tensor | None) -> Tensor:
+        """As ``CrossAttention``; returns the new latents [P, N, D]."""
+        latents = latents + self.cross(latents, context, bias)
+        latents = latents + self.cross_feed(latents)
+        latents = latents + self.own(latents)
+        return latents + self.own_feed(latents)
+
+
+class Perceiver(nn.Module):
+    """N learnable latents read a context; their mean, layer-normalised, is the token U."""
+
+    def __init__(self, width: int, depth: int, latents: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.latents = nn.Parameter(torch.randn(latents, width))
+        self.layers = nn.ModuleList(Layer(width, heads, head_width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, context: Tensor, valid: Tensor | None) -> Tensor:
+        """Read.
+
+        Args:
+            context: [P, T, D], frames after the Conv1d.
+            valid: bool [P, T], at least one True a row; None lets every frame be attended to.
+
+        Returns:
+            [P, D].
+        """
+        context = F.layer_norm(context, context.shape[-1:])
+        bias = None
+        if valid is not None and not bool(valid.all()):
+            bias = torch.zeros_like(valid, dtype=context.dtype).masked_fill_(~valid, -torch.inf)[:, None]
+        latents = self.latents[None]
+        for layer in self.layers:
+            latents = layer(latents, context, bias)
+        return self.norm(latents.mean(1))
