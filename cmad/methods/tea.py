@@ -1,0 +1,33 @@
+"""TEA: the full-input teacher itself, evaluated on missing input (spec section 2)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from cmad.methods.method import Context, Step
+
+
+class Tea:
+    """Nothing is trained."""
+
+    trained = None
+    sampler = None
+
+    def __init__(self, context: Context) -> None:
+        self.network = context.teacher
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Never called."""
+
+    def losses(self, _step: Step) -> Mapping[str, Tensor]:
+        """Never called."""
+        return {}
+
+    def end_epoch(self) -> Mapping[str, float]:
+        """Never called."""
+        return {}
+
+
+def create(context: Context) -> Tea:
+    """See ``cmad.methods.method``."""
+    return Tea(context)

@@ -1,0 +1,163 @@
+"""The one training loop, of the teacher and of every system."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cmad.batches import collate
+from cmad.combinations import MASKS, combination_index, draw_combinations
+from cmad.config.schema import Optimiser
+from cmad.errors import UserError
+from cmad.methods.method import Method, Step, TeacherRows
+from cmad.randomness import generator, torch_seeded
+from cmad.store.store import Split
+from cmad.training.optimiser import create_optimiser, learning_rate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how to train.
+
+    Attributes:
+        optimiser, batch, epochs: see ``cmad.config.schema``.
+        dropout_off: keep the network in eval mode (B1).
+        seed: of order, combinations and dropout.
+        label: for the progress bar and for error messages.
+    """
+
+    optimiser: Optimiser
+    batch: int
+    epochs: int
+    dropout_off: bool
+    seed: int
+    label: str
+
+
+@dataclass(frozen=True)
+class TeacherCache:
+    """The teacher's outputs on every sample of the train split, NaN where one is incomplete.
+
+    Attributes:
+        representation: [n, D].
+        outputs: [n, K].
+        loss: [n, records].
+    """
+
+    representation: Tensor
+    outputs: Tensor
+    loss: Tensor
+
+    def at(self, rows: Tensor) -> TeacherRows:
+        """The rows of some complete samples."""
+        return TeacherRows(self.representation[rows], self.outputs[rows], self.loss[rows].flatten())
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result of a training.
+
+    Attributes:
+        state: weights of the selected epoch of ``method.network``.
+        log: one mapping of columns per epoch.
+    """
+
+    state: Mapping[str, Tensor]
+    log: list[dict[str, Any]]
+
+
+# Judges the network on dev after an epoch: what to select by (higher is better), and columns for the
+# log.
+Judge = Callable[[int], tuple[float, Mapping[str, float]]]
+
+
+def fit(
+    method: Method,
+    split: Split,
+    rows: NDArray[np.int64],
+    teacher: TeacherCache | None,
+    judge: Judge,
+    plan: Plan,
+    device: torch.device,
+) -> Fitted:
+    """Train a method and keep the epoch that ``judge`` likes best, the first of equals.
+
+    Args:
+        rows: samples of ``split`` to train on.
+
+    Raises:
+        UserError: the loss is no longer finite.
+    """
+    assert method.trained is not None
+    optimiser = create_optimiser(method.trained, plan.optimiser)
+    best, state = -np.inf, copy.deepcopy(method.network.state_dict())
+    log: list[dict[str, Any]] = []
+    for epoch in tqdm(range(plan.epochs), desc=plan.label, unit="epoch", disable=None):
+        if plan.optimiser.renew_each_epoch:
+            optimiser = create_optimiser(method.trained, plan.optimiser)
+        rate = learning_rate(plan.optimiser, epoch)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        method.trained.train(not plan.dropout_off)
+        method.begin_epoch(epoch)
+        with torch_seeded(plan.seed, "dropout", epoch):
+            sums: dict[str, Tensor] = {}
+            for step in _steps(method, split, rows, teacher, plan, epoch, device):
+                terms = method.losses(step)
+                _update(torch.stack(list(terms.values())).sum(), method.trained, optimiser, plan)
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, term.new_zeros(())) + term.detach() * step.batch.size
+        columns = {f"loss_{name}": float(value) / len(rows) for name, value in sums.items()}
+        columns = {"loss": sum(columns.values())} | columns | dict(method.end_epoch())
+        if not np.isfinite(columns["loss"]):
+            raise UserError(
+                f"{plan.label}: the loss of epoch {epoch} is not finite; "
+                "lower optimiser.learning_rate or set optimiser.clip"
+            )
+        score, judged = judge(epoch)
+        if score > best:
+            best, state = score, copy.deepcopy(method.network.state_dict())
+        log.append({"epoch": epoch, "learning_rate": rate} | columns | dict(judged))
+    return Fitted(state, log)
+
+
+def _steps(
+    method: Method,
+    split: Split,
+    rows: NDArray[np.int64],
+    teacher: TeacherCache | None,
+    plan: Plan,
+    epoch: int,
+    device: torch.device,
+) -> Iterator[Step]:
+    order = rows[generator(plan.seed, "order", epoch).permutation(len(rows))]
+    masks = split.has[order]
+    if method.sampler is not None:
+        drawn = draw_combinations(masks, method.sampler, generator(plan.seed, "combinations", epoch))
+        masks = MASKS[drawn]
+    combinations = torch.from_numpy(combination_index(masks)).to(device)
+    for start in range(0, len(order), plan.batch):
+        chosen = slice(start, start + plan.batch)
+        complete = np.flatnonzero(split.complete[order[chosen]])
+        taught = torch.from_numpy(order[chosen][complete]).to(device)
+        yield Step(
+            batch=collate(split, order[chosen], masks[chosen], device),
+            masks=torch.from_numpy(masks[chosen]).to(device),
+            combinations=combinations[chosen],
+            complete=torch.from_numpy(complete).to(device),
+            teacher=None if teacher is None else teacher.at(taught),
+        )
+
+
+def _update(loss: Tensor, trained: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if plan.optimiser.clip is not None:
+        nn.utils.clip_grad_norm_(trained.parameters(), plan.optimiser.clip)
+    optimiser.step()

@@ -1,0 +1,86 @@
+"""A copy of the project in a repository of its own, with a grid small enough for a test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("cmad", "stages", "dvc.yaml", ".dvcignore", ".gitignore")
+
+Params = dict[str, Any]
+
+
+def small_params() -> Params:
+    """The committed params with the demo sets and their networks shrunk; two variants, one seed."""
+    params: Params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params |= {"datasets": ["demo"], "variants": ["tea", "cmad"], "seeds": [0]}
+    for name in ("demo", "demo_classes", "demo_binary4"):
+        preset = params["presets"][name]
+        preset["preprocess"]["generator"] |= {"train": 48, "dev": 40, "test": 40}
+        preset["network"] |= {"width": 8, "depth": 1, "latents": 2, "heads": 2, "head_width": 2}
+        preset["network"] |= {"fusion_layers": 1, "fusion_feedforward": 8}
+        preset["teacher"] |= {"epochs": 2, "batch": 24}
+        preset["student"] |= {"epochs": 2, "batch": 24, "warmup": 1}
+        preset["evaluate"] |= {"drop_ratios": [0.5, 1.0], "resamples": 100}
+    return params
+
+
+def write_params(folder: Path, params: Params) -> None:
+    """Replace the params of a project."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def make_project(folder: Path, params: Params) -> None:
+    """Copy the code into ``folder`` and start git and DVC there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = shutil.ignore_patterns("__pycache__")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy(source, folder / part)
+    for name in ("demo", "demo_classes", "demo_binary4"):
+        shutil.copytree(ROOT / "data/raw" / name, folder / "data/raw" / name)
+    (folder / "reports").mkdir()
+    write_params(folder, params)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.name", "Test")
+    run(folder, "git", "config", "user.email", "test@example.org")
+    run(folder, "dvc", "init", "-q")
+    run(folder, "dvc", "config", "core.analytics", "false")
+    commit(folder)
+
+
+def commit(folder: Path) -> None:
+    """Commit everything that is not ignored."""
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-q", "-m", "state")
+
+
+def run(folder: Path, *command: str, status: int = 0) -> str:
+    """Run a command as a user would, from the project's folder; its output, both streams.
+
+    Raises:
+        AssertionError: it exits with another status.
+    """
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == status, f"{' '.join(command)} exits with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def stages_run(output: str) -> set[str]:
+    """Names of the stages that DVC says it ran."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
