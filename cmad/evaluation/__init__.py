@@ -1,0 +1,1 @@
+"""Trained networks to predictions and scores on test."""
