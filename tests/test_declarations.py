@@ -1,0 +1,166 @@
+"""What a stage declares in dvc.yaml is what it uses: else DVC keeps stale results in silence."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from cmad.config import schema
+from cmad.config import stages as params
+from cmad.config.load import load
+
+ROOT = Path(__file__).parents[1]
+Cells = dict[str, list[tuple[str, str, list[str], list[str]]]]
+KINDS: dict[str, type] = {
+    "preprocess": params.PreprocessParams,
+    "teacher": params.TeacherParams,
+    "student": params.StudentParams,
+    "evaluate": params.EvaluateParams,
+    "report": params.ReportParams,
+}
+
+
+def project_file(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.exists():
+            return candidate
+    return None
+
+
+def imported(file: Path) -> Iterator[Path]:
+    """Files of the project that a file imports, at its top or inside its functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):
+                found = project_file(".".join(parts[:end]))
+                if found:
+                    yield found
+
+
+def closure(start: Path) -> set[Path]:
+    seen: set[Path] = set()
+    waiting = [start]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += imported(file)
+    return seen
+
+
+def code_of(stage: str) -> set[str]:
+    """All files that a stage's process may run, from its module and, for students, its methods."""
+    files = closure(ROOT / "stages" / f"{stage}.py") | {ROOT / "stages/__init__.py"}
+    if stage == "student":
+        for definition in load(ROOT / "params.yaml").definitions.values():
+            files |= closure(ROOT / "cmad/methods" / f"{definition.method}.py")
+    return {str(file.relative_to(ROOT)) for file in files}
+
+
+@pytest.fixture(scope="module")
+def resolved() -> Cells:
+    """By stage: (data set, variant, declared code, declared params) of every cell of the grid."""
+    cells: Cells = {}
+    with Repo(str(ROOT)) as repo:
+        for stage in repo.index.stages:
+            name, _, item = stage.addressing.rpartition(":")[2].partition("@")
+            dataset, _, variant = item.partition("-")
+            code = [str(d) for d in stage.deps if str(d).startswith(("cmad", "stages"))]
+            declared = [key for p in stage.params for key in p.params]
+            cells.setdefault(name, []).append((dataset, variant, code, declared))
+    return cells
+
+
+@pytest.mark.parametrize("stage", KINDS)
+def test_declared_code_is_the_import_closure(stage: str, resolved: Cells) -> None:
+    used = code_of(stage)
+    for _, _, declared, _ in resolved[stage]:
+        covered = {f for f in used if any(f == d or f.startswith(d + "/") for d in declared)}
+        assert used - covered == set(), "imported but not declared: silently stale"
+        idle = [d for d in declared if not any(f == d or f.startswith(d + "/") for f in used)]
+        assert idle == [], "declared but not imported: reruns for nothing"
+
+
+@pytest.mark.parametrize("stage", KINDS)
+def test_declared_params_are_those_read(stage: str, resolved: Cells) -> None:
+    for dataset, variant, _, declared in resolved[stage]:
+        assert sorted(declared) == sorted(params.keys(KINDS[stage], dataset, variant))
+
+
+@pytest.mark.parametrize("stage", KINDS)
+def test_stage_uses_every_param_that_it_declares(stage: str) -> None:
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+    assert read == {field.name for field in fields(KINDS[stage])}
+
+
+def test_only_the_loader_reads_the_params_file() -> None:
+    readers = [
+        file.relative_to(ROOT).as_posix()
+        for room in ("cmad", "stages")
+        for file in (ROOT / room).rglob("*.py")
+        if 'Path("params.yaml")' in file.read_text(encoding="utf-8")
+    ]
+    assert readers == ["stages/command.py"]
+
+
+def test_every_knob_is_read_somewhere() -> None:
+    attributes = {
+        node.attr
+        for file in (ROOT / "cmad").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    sections: list[type] = [schema.Preprocess, schema.Text, schema.Generator, schema.Network]
+    sections += [schema.Optimiser, schema.Teacher, schema.Student, schema.Evaluate]
+    # A Perceiver has no dropout: the knob exists to say so (see the loader). There is one encoder,
+    # named for those to come. The generator's sizes are read by the name of the split.
+    elsewhere = {"perceiver_dropout", "encoder", "train", "dev", "test"}
+    knobs = {field.name for section in sections for field in fields(section)}
+    assert knobs - attributes - elsewhere == set()
+
+
+def test_rooms_do_not_import_upwards() -> None:
+    order = ["config", "raw", "store", "network", "losses", "scores", "methods"]
+    order += ["training", "evaluation", "report"]
+    loose = {"batches": "store", "predictions": "network"}
+    for file in (ROOT / "cmad").rglob("*.py"):
+        room = file.relative_to(ROOT / "cmad").parts[0]
+        place = loose.get(room.removesuffix(".py"), room)
+        if place not in order:
+            continue
+        for target in imported(file):
+            parts = target.relative_to(ROOT).parts
+            assert parts[0] == "cmad", f"{file} imports {target}"
+            aim = loose.get(parts[1].removesuffix(".py"), parts[1])
+            if aim in order:
+                assert order.index(aim) <= order.index(place), f"{file} imports {target}"
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "report"])
+def test_stages_without_networks_do_not_import_torch(stage: str) -> None:
+    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_every_stage_has_a_description() -> None:
+    with Repo(str(ROOT)) as repo:
+        assert all(stage.desc for stage in repo.index.stages)

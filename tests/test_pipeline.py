@@ -1,0 +1,106 @@
+"""The pipeline as a user runs it: real DVC repositories, real commands."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import commit, make_project, run, small_params, stages_run
+
+ALL = {
+    "preprocess@demo",
+    "teacher@demo",
+    "student@demo-tea",
+    "student@demo-cmad",
+    "evaluate@demo",
+    "report",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which everything has run once; tests leave its params as they found them."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder, small_params())
+    assert stages_run(run(folder, "dvc", "repro")) == ALL
+    commit(folder)
+    return folder
+
+
+def test_second_repro_runs_nothing(project: Path) -> None:
+    assert stages_run(run(project, "dvc", "repro")) == set()
+
+
+def test_report_names_itself(project: Path) -> None:
+    text = (project / "reports/report.md").read_text(encoding="utf-8")
+    assert "demo" in text
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert set(metrics["demo"]) == {"tea", "cmad"}
+
+
+@pytest.fixture
+def unchanged(project: Path) -> Iterator[Path]:
+    """The project, put back after the test as it was committed."""
+    yield project
+    run(project, "git", "checkout", "-q", "--", ".")
+    run(project, "dvc", "checkout", "-q", "--force")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("presets.demo.preprocess.generator.seed=1", ALL),
+        ("presets.demo.teacher.epochs=1", ALL - {"preprocess@demo"}),
+        ("presets.demo.student.optimiser.learning_rate=0.00001", ALL - {"preprocess@demo", "teacher@demo"}),
+        ("+definitions.cmad.student.sigma=0.25", {"student@demo-cmad", "evaluate@demo", "report"}),
+        ("presets.demo.evaluate.drop_seed=3", {"evaluate@demo", "report"}),
+        ("presets.demo_classes.student.sigma=0.5", set()),
+    ],
+)
+def test_a_changed_param_reruns_exactly_what_depends_on_it(
+    unchanged: Path, change: str, expected: set[str]
+) -> None:
+    assert stages_run(run(unchanged, "dvc", "exp", "run", "-S", change)) == expected
+
+
+def test_queue_runs_the_code_of_its_own_clone(project: Path) -> None:
+    run(project, "dvc", "exp", "run", "--queue", "-S", "presets.demo.student.sigma=0.5,0.75")
+    run(project, "dvc", "exp", "run", "--run-all")
+    shown = json.loads(run(project, "dvc", "exp", "show", "--json"))
+    sigmas = {
+        row["data"]["params"]["params.yaml"]["data"]["presets"]["demo"]["student"]["sigma"]
+        for row in _experiments(shown)
+    }
+    assert {0.5, 0.75} <= sigmas
+    assert stages_run(run(project, "dvc", "repro")) == set(), "the queue changed the workspace"
+
+
+def _experiments(shown: list[Any]) -> list[Any]:
+    return [rev for entry in shown for exp in entry.get("experiments") or [] for rev in exp["revs"]]
+
+
+def test_temporary_run_of_another_data_set(project: Path) -> None:
+    output = run(project, "dvc", "exp", "run", "--temp", "-S", "datasets=[demo_classes]")
+    assert {"preprocess@demo_classes", "student@demo_classes-cmad", "report"} <= stages_run(output)
+
+
+def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None:
+    output = run(unchanged, "dvc", "exp", "run", "-S", "variants=[cmad]")
+    assert stages_run(output) == {"evaluate@demo", "report"}
+    assert set(json.loads((unchanged / "reports/metrics.json").read_text())["demo"]) == {"cmad"}
+
+
+def test_every_task_kind_runs_end_to_end(tmp_path: Path) -> None:
+    params = small_params() | {"datasets": ["demo_classes", "demo_binary4"], "variants": ["dropout", "cmad"]}
+    make_project(tmp_path, params)
+    run(tmp_path, "dvc", "repro")
+    metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
+    assert set(metrics) == {"demo_classes", "demo_binary4"}
+
+
+def test_rerun_in_another_place_gives_the_same_bytes(project: Path, tmp_path: Path) -> None:
+    make_project(tmp_path, small_params())
+    run(tmp_path, "dvc", "repro")
+    assert (tmp_path / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
