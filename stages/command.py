@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def main(stage: str, run: Callable[..., None], *arguments: str) -> None:
         parser.add_argument(argument)
     given = vars(parser.parse_args())
     start = time.perf_counter()
+    # Unwind on SIGTERM too, so that what is half-written is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         run(**given)
         _record_time("-".join([stage, *given.values()]), time.perf_counter() - start)
