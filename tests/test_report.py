@@ -127,12 +127,12 @@ def make_tree(
     ]
     write("consistency", "variant seed combination metric value n", closeness)
     differences = [
-        (v, m, 0.8 - BASE[v], -0.0004, 0.25)
+        (v, m, 0.8 - BASE[v], -0.0004, 0.25, 0.9)
         for v in VARIANTS
         if v != "cmad"
         for m in ("accuracy", "f1", "f1_paper")
     ]
-    write("differences", "variant metric difference low high", differences)
+    write("differences", "variant metric difference low high confidence", differences)
     for variant in VARIANTS:
         write_log(here / "students" / variant / "log.csv", variant, seeds)
     teacher = [

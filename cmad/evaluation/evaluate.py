@@ -17,15 +17,12 @@ from cmad.evaluation.consistency import consistency_rows
 from cmad.network.network import Network
 from cmad.predictions import predict_combinations, predict_dropped
 from cmad.randomness import generator
-from cmad.scores.bootstrap import paired_difference
+from cmad.scores.bootstrap import REFERENCE, paired_difference
 from cmad.scores.constant import constant_outputs
 from cmad.scores.metrics import PRIMARY, scored, scores
 from cmad.store.store import Split, Store
 from cmad.task import Task
 from cmad.training.checkpoint import load_network
-
-# The variant that the others are compared with.
-REFERENCE = "cmad"
 
 
 @dataclass(frozen=True)
@@ -203,8 +200,8 @@ def difference_table(store: Store, predicted: dict[str, Predicted], settings: Ev
     """CMAD minus every other variant, in the average over the seven combinations.
 
     Returns:
-        Columns variant (the other one), metric, difference, low, high: shares, with the paired
-        bootstrap interval over seeds and test samples. Empty where ``cmad`` is not in the grid.
+        Columns variant (the other one), metric, difference, low, high, confidence: shares, with the
+        paired bootstrap interval over seeds and test samples. Empty where ``cmad`` is not in the grid.
     """
     test = store.splits["test"]
     rows = []
@@ -219,8 +216,13 @@ def difference_table(store: Store, predicted: dict[str, Predicted], settings: Ev
                 settings.confidence,
                 generator(settings.drop_seed, "bootstrap"),
             )
-            rows += [{"variant": variant, "metric": m} | i._asdict() for m, i in intervals.items()]
-    return pd.DataFrame(rows, columns=["variant", "metric", "difference", "low", "high"])
+            rows += [
+                {"variant": variant, "metric": metric}
+                | interval._asdict()
+                | {"confidence": settings.confidence}
+                for metric, interval in intervals.items()
+            ]
+    return pd.DataFrame(rows, columns=["variant", "metric", "difference", "low", "high", "confidence"])
 
 
 def write_evaluation(folder: Path, inputs: Inputs, predicted: dict[str, Predicted]) -> None:

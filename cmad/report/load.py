@@ -11,11 +11,8 @@ import pandas as pd
 from cmad.combinations import COMBINATIONS
 from cmad.errors import UserError
 from cmad.raw.raw_data import SPLITS
-from cmad.scores.bootstrap import COMPARED
+from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
-
-# The variant that the others are compared with.
-REFERENCE = "cmad"
 
 _MANIFEST = ("format", "task", "widths", "non_finite", "constant_columns", "cut_frames", "shared_groups")
 _SPLIT = ("n", "complete", "combinations", "labels", "lengths")
@@ -23,7 +20,9 @@ _TYPES = {
     "seed": "Int64",
     "epoch": "int64",
     "n": "int64",
-    **dict.fromkeys(("ratio", "value", "difference", "low", "high", "dev_f1", "dev_f1_LAV"), "float64"),
+    **dict.fromkeys(
+        ("ratio", "value", "difference", "low", "high", "confidence", "dev_f1", "dev_f1_LAV"), "float64"
+    ),
     **dict.fromkeys(("variant", "combination", "metric"), "str"),
 }
 
@@ -41,7 +40,7 @@ class Cells:
         references: variant ("constant" or "ceiling"), combination, metric, value, n.
         drops: variant, seed, ratio, metric, value, n; empty where no test sample is complete.
         consistency: variant, seed, combination, metric ("mse", "sims"), value, n; likewise.
-        differences: variant, metric, difference, low, high: ``cmad`` minus the variant. Empty
+        differences: variant, metric, difference, low, high, confidence: ``cmad`` minus the variant. Empty
             where the grid has no ``cmad``, or nothing else.
         logs: by variant seed, epoch and whatever its method logs; not of variants that train nothing.
         teacher: the teachers' log.
@@ -154,7 +153,7 @@ def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, 
             consistency,
         ),
         differences=_take(
-            _read(differences, ("variant", "metric", "difference", "low", "high")),
+            _read(differences, ("variant", "metric", "difference", "low", "high", "confidence")),
             differences,
             {"variant": others, "metric": COMPARED},
         ),

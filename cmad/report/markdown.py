@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from cmad.report.load import REFERENCE, Cells
+from cmad.report.load import Cells
 from cmad.report.series import weighted_variant
 from cmad.report.summary import AVERAGE, score_summary
 from cmad.report.table import NO_VALUE, markdown
@@ -15,6 +15,7 @@ from cmad.report.tables import (
     modality_table,
     split_table,
 )
+from cmad.scores.bootstrap import REFERENCE
 
 
 def report(of: Sequence[Cells], threads: int) -> str:
@@ -158,8 +159,8 @@ def _differences(cells: Cells) -> list[str]:
     paper = "" if cells.kind == "regression" else " f1_paper is the paper-comparable F1."
     return [
         f"### {REFERENCE} minus the other variants",
-        "Average over the seven combinations, in percent points, with a paired bootstrap interval over "
-        f"seeds and test samples; its level is `presets.{cells.dataset}.evaluate.confidence`. "
+        "Average over the seven combinations, in percent points, with a paired bootstrap interval of "
+        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples. "
         f"Where it holds 0, these seeds and samples do not tell the two apart.{paper}",
         markdown(difference_table(cells)),
     ]

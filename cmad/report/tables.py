@@ -7,10 +7,10 @@ import pandas as pd
 
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.raw.raw_data import SPLITS
-from cmad.report.load import REFERENCE, Cells
+from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, consistency_summary, counts, drop_summary, score_summary
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table
-from cmad.scores.bootstrap import COMPARED
+from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
 
 COUNT = Shown()
