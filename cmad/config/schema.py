@@ -1,6 +1,7 @@
 """Every knob of ``params.yaml``, as frozen dataclasses. Ranges stand in the field metadata.
 
-The loader (``cmad.config.load``) checks a file against these classes and knows nothing else.
+``cmad.config.values`` checks a file against these classes, ``cmad.config.rules`` holds what types and
+ranges cannot say.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 
 def bounded(low: float | None = None, high: float | None = None, *, above: float | None = None) -> Any:
-    """A number's closed range [low, high]; ``above`` excludes its own value."""
+    """Closed range [low, high] of a number, or of a list's items; ``above`` excludes its own value."""
     return field(metadata={"low": low, "high": high, "above": above})
 
 
@@ -125,7 +126,7 @@ class Optimiser:
     name: Literal["adamw", "adam"]
     learning_rate: float = positive()
     weight_decay: float = bounded(0)
-    milestones: tuple[int, ...]
+    milestones: tuple[int, ...] = bounded(0)
     clip: float | None = positive()
     renew_each_epoch: bool
 

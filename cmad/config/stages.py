@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmad.config.load import load, nearest, override
+from cmad.config.load import load
+from cmad.config.names import nearest
+from cmad.config.overrides import override
 from cmad.config.schema import Config, Definition, Evaluate, Network, Preprocess, Student, Teacher
 from cmad.errors import UserError
 

@@ -1,0 +1,64 @@
+"""Rules of the whole file: the grid, and the names of what it is made of."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cmad.config.lists import check_no_repeats, check_not_empty
+from cmad.config.names import dotted, nearest, shown
+from cmad.config.schema import Config
+
+# Table rows that no variant makes: the constant predictor and the best possible one.
+RESERVED = ("constant", "ceiling")
+
+
+def check_grid(config: Config) -> list[str]:
+    """The problems of the grid and of the names of presets and definitions.
+
+    Args:
+        config: the whole file; its fields may hold ``INVALID``.
+    """
+    return [
+        *_check_axis("datasets", config.datasets),
+        *_check_known("datasets", config.datasets, config.presets, "preset"),
+        *_check_axis("variants", config.variants),
+        *_check_known("variants", config.variants, config.definitions, "definition"),
+        *_check_axis("seeds", config.seeds),
+        *_check_names("definitions", config.definitions),
+        *_check_names("presets", config.presets),
+        *_check_reserved(config.definitions),
+    ]
+
+
+def _check_axis(key: str, values: Any) -> list[str]:
+    return check_not_empty(key, values) + check_no_repeats(key, values)
+
+
+def _check_known(key: str, names: Any, known: Any, what: str) -> list[str]:
+    if not isinstance(names, tuple) or not isinstance(known, Mapping):
+        return []
+    return [
+        f"{key}[{i}] = {shown(name)}: there is no such {what}; {nearest(name, known)}"
+        for i, name in enumerate(names)
+        if isinstance(name, str) and name not in known
+    ]
+
+
+def _check_names(key: str, section: Any) -> list[str]:
+    if not isinstance(section, Mapping):
+        return []
+    return [
+        f"{dotted(key, name)}: this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
+        for name in section
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]+", name)
+    ]
+
+
+def _check_reserved(definitions: Any) -> list[str]:
+    if not isinstance(definitions, Mapping):
+        return []
+    return [
+        f"definitions.{name}: this name is reserved for a row of the tables; choose another"
+        for name in RESERVED
+        if name in definitions
+    ]

@@ -1,0 +1,31 @@
+"""How error messages name the keys and values of a parameter file: each on one line."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+def dotted(key: str, name: object) -> str:
+    """The full key of what stands under a name in the section ``key``; "" is the file itself."""
+    # Quoted keys may hold anything, line breaks and dots too.
+    text = str(name)
+    if not re.fullmatch(r"[\w-]+", text, re.ASCII):
+        text = json.dumps(text)
+    return f"{key}.{text}" if key else text
+
+
+def shown(value: Any) -> str:
+    """A value on one line, cut to a length that can be read."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """The hint of an error message about an unknown name: the known one most like it, or all."""
+    names = [dotted("", each) for each in known]
+    close = difflib.get_close_matches(str(name).lower(), names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(names) or 'none'}"

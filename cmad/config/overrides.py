@@ -1,0 +1,60 @@
+"""What a variant changes in a preset's student section."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cmad.config.holes import INVALID
+from cmad.config.names import dotted
+from cmad.config.schema import Config, Student
+from cmad.config.values import check_value
+from cmad.errors import UserError
+
+
+def override(student: Student, changes: Mapping[str, Any]) -> Student:
+    """Change some knobs of a student section.
+
+    Args:
+        student: the section of a preset.
+        changes: a variant's nested mapping, e.g. ``{"optimiser": {"clip": None}}``.
+
+    Raises:
+        UserError: an unknown key or a value that is not allowed, one line per problem.
+    """
+    problems: list[str] = []
+    changed = _changed(student, changes, "student", problems)
+    if problems:
+        raise UserError("\n".join(problems))
+    assert isinstance(changed, Student)
+    return changed
+
+
+def check_overrides(config: Config) -> list[str]:
+    """Each definition must fit each preset; a problem of several pairs is one problem.
+
+    Args:
+        config: the whole file; its fields may hold ``INVALID``.
+    """
+    if not isinstance(config.definitions, Mapping) or not isinstance(config.presets, Mapping):
+        return []
+    students = [getattr(preset, "student", INVALID) for preset in config.presets.values()]
+    problems: list[str] = []
+    for name, definition in config.definitions.items():
+        changes = getattr(definition, "student", INVALID)
+        for student in students:
+            if isinstance(student, Student) and isinstance(changes, Mapping):
+                _changed(student, changes, f"{dotted('definitions', name)}.student", problems)
+    return list(dict.fromkeys(problems))
+
+
+def _changed(student: Student, changes: Mapping[str, Any], key: str, problems: list[str]) -> Any:
+    return check_value(Student, {}, _merged(asdict(student), changes), key, problems)
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    if not isinstance(changes, Mapping):
+        return changes
+    if isinstance(base, Mapping):
+        return {**base, **{name: _merged(base.get(name), change) for name, change in changes.items()}}
+    # A refused section stays refused: part of one cannot stand for the whole.
+    return base if base is INVALID else changes
