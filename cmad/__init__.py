@@ -1,5 +1,6 @@
 """cmad: multimodal sentiment with missing modalities, from raw files to tables.
 
-Rooms, in the order in which data flow: ``raw`` → ``store`` → ``batches`` → ``network`` →
-``losses`` → ``methods`` → ``training`` → ``evaluation`` → ``scores`` → ``report``.
+Rooms, in the order in which data flow: ``config``, ``raw`` → ``store`` → ``batches`` → ``network``
+→ ``predictions``, ``losses``, ``scores`` → ``methods`` → ``training`` → ``evaluation`` → ``report``.
+None imports from a room that stands after it.
 """

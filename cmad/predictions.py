@@ -1,14 +1,14 @@
 """Running a network over a split: all seven combinations from one encoding, and dropped frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmad.batches import collate, frame_numbers
-from cmad.combinations import COMBINATIONS, MASKS, MODALITIES, contained
+from cmad.batches import collate
+from cmad.combinations import COMBINATIONS, MASKS, contained
 from cmad.network.network import Network
 from cmad.store.store import Split
 
@@ -60,15 +60,23 @@ def predict_combinations(network: Network, split: Split, batch: int, device: tor
 
 @torch.no_grad()
 def predict_dropped(
-    network: Network, split: Split, ratio: float, seed: int, batch: int, device: torch.device
+    network: Network,
+    split: Split,
+    ratio: float,
+    numbers: Mapping[str, NDArray[np.float64]],
+    batch: int,
+    device: torch.device,
 ) -> NDArray[np.float32]:
     """Outputs [n, K] with a share ``ratio`` of each modality's frames dropped (D17).
 
     Samples see what they natively have, less the dropped frames. Leaves the network's mode alone.
+
+    Args:
+        numbers: by modality, ``cmad.batches.frame_numbers`` of the split.
     """
     training = network.training
     network.eval()
-    kept = {m: frame_numbers(split, m, seed) >= ratio for m in MODALITIES}
+    kept = {modality: of_frames >= ratio for modality, of_frames in numbers.items()}
     outputs = np.empty((len(split), network.classifier.out_features), np.float32)
     full = torch.ones(1, 3, dtype=torch.bool, device=device)
     for rows in _chunks(len(split), batch):

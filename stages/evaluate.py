@@ -17,8 +17,8 @@ def run(dataset: str) -> None:
         store=open_store(here / "store"),
         network=params.network,
         evaluate=params.evaluate,
-        batch=params.student.batch,
-        tau=params.student.tau,
+        consistency_batch=params.student.batch,
+        consistency_tau=params.student.tau,
         seeds=params.seeds,
         device=choose_device(params.device),
     )

@@ -1,15 +1,11 @@
 """The scores and logs of the grid to tables, figures and the report."""
 
-from pathlib import Path
-
 from cmad.config.stages import ReportParams, read
 from cmad.files import whole_file, whole_folder
 from cmad.report.load import load
 from cmad.report.markdown import report
 from cmad.report.write import metrics_json, write_figures, write_series, write_tables
-from stages.command import PARAMS, RUNS, main
-
-REPORTS = Path("reports")
+from stages.command import PARAMS, REPORTS, RUNS, main
 
 
 def run() -> None:

@@ -9,7 +9,7 @@ from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from cmad.training.checkpoint import load_network, save_network
 from cmad.training.student import train_student
-from cmad.training.teacher import load_cache
+from cmad.training.teacher_cache import load_cache
 from stages.command import PARAMS, RUNS, main
 
 

@@ -8,7 +8,8 @@ from cmad.files import whole_folder
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from cmad.training.checkpoint import load_network, save_network
-from cmad.training.teacher import save_cache, teacher_cache, train_teacher
+from cmad.training.teacher import train_teacher
+from cmad.training.teacher_cache import save_cache, teacher_cache
 from stages.command import PARAMS, RUNS, main
 
 

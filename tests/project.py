@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("cmad", "stages", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/plots")
+PARTS = ("cmad", "stages", "dvc.yaml", ".dvcignore", ".gitignore")
 
 Params = dict[str, Any]
 
@@ -54,6 +54,7 @@ def make_project(folder: Path, params: Params) -> None:
     run(folder, "git", "config", "user.email", "test@example.org")
     run(folder, "dvc", "init", "-q")
     run(folder, "dvc", "config", "core.analytics", "false")
+    shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots", dirs_exist_ok=True)
     commit(folder)
 
 

@@ -399,12 +399,12 @@ D = "presets.demo"
         (
             "definitions.constant",
             {"method": "tea", "student": {}},
-            "definitions.constant: this name is reserved for a row of the tables; choose another",
+            "definitions.constant: this name is reserved; choose another",
         ),
         (
             "definitions.ceiling",
             {"method": "tea", "student": {}},
-            "definitions.ceiling: this name is reserved for a row of the tables; choose another",
+            "definitions.ceiling: this name is reserved; choose another",
         ),
         (
             "definitions.Tea-1",
@@ -424,7 +424,7 @@ def test_a_key_with_a_line_break_stays_on_one_line() -> None:
 
 
 OPTIMISER = "a section with name, learning_rate, weight_decay, milestones, clip, renew_each_epoch"
-EVALUATE = "a section with drop_ratios, drop_seed, batch, resamples, confidence"
+EVALUATE = "a section with drop_ratios, seed, batch, resamples, confidence"
 
 
 @pytest.mark.parametrize(
@@ -650,7 +650,7 @@ CHANGES = {
     "presets.demo.network.depth": 2,
     "presets.demo.teacher.epochs": 3,
     "presets.demo.student.tau": 0.7,
-    "presets.demo.evaluate.drop_seed": 5,
+    "presets.demo.evaluate.seed": 5,
     "presets.mosi_folder.student.tau": 0.7,
 }
 

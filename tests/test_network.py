@@ -24,7 +24,7 @@ from cmad.network.perceiver import Perceiver
 from cmad.predictions import predict_combinations
 from cmad.store.store import Split
 from cmad.task import Task
-from cmad.training.teacher import teacher_cache
+from cmad.training.teacher_cache import teacher_cache
 from tests.generators.splits import (
     CPU,
     LENGTHS,
@@ -176,13 +176,13 @@ def test_fusion_is_a_post_norm_transformer_over_the_three_tokens() -> None:
 
 
 def cmad_step(split: Split, masks: NDArray[np.bool_], teacher: Network, task: Task) -> Step:
-    complete = torch.from_numpy(np.flatnonzero(split.complete))
+    complete = torch.from_numpy(split.complete)
     return Step(
         batch=collate(split, np.arange(len(split)), masks, CPU),
         masks=torch.from_numpy(masks),
         combinations=torch.from_numpy(combination_index(masks)),
         complete=complete,
-        teacher=teacher_cache(teacher, split, task, 4, CPU).at(complete),
+        teacher=teacher_cache(teacher, split, task, 4, CPU).at(complete.nonzero()[:, 0]),
     )
 
 

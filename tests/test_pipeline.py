@@ -55,7 +55,7 @@ def unchanged(project: Path) -> Iterator[Path]:
         ("presets.demo.teacher.epochs=1", ALL - {"preprocess@demo"}),
         ("presets.demo.student.optimiser.learning_rate=0.00001", ALL - {"preprocess@demo", "teacher@demo"}),
         ("+definitions.cmad.student.sigma=0.25", {"student@demo-cmad", "evaluate@demo", "report"}),
-        ("presets.demo.evaluate.drop_seed=3", {"evaluate@demo", "report"}),
+        ("presets.demo.evaluate.seed=3", {"evaluate@demo", "report"}),
         ("presets.demo_classes.student.sigma=0.5", set()),
     ],
 )

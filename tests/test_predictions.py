@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks import dense
-from cmad.batches import Batch, collate
+from cmad.batches import Batch, collate, frame_numbers
 from cmad.combinations import COMBINATIONS, FULL, MASKS, MODALITIES, contained
 from cmad.network.network import Network
 from cmad.predictions import predict_combinations, predict_dropped
@@ -23,6 +23,10 @@ TASK = Task("classes", ("negative", "neutral", "positive"))
 
 def some_split(samples: int = 9, seed: int = 0) -> Split:
     return make_split(random_lengths(samples, np.random.default_rng(seed)), seed, TASK)
+
+
+def numbers(split: Split, seed: int) -> dict[str, NDArray[np.float64]]:
+    return {m: frame_numbers(split, m, seed) for m in MODALITIES}
 
 
 @settings(max_examples=20)
@@ -72,14 +76,14 @@ def test_batch_size_changes_nothing(batch: int) -> None:
     cut = predict_combinations(network, split, batch, CPU)
     np.testing.assert_allclose(cut.outputs, whole.outputs, rtol=0, atol=1e-6)
     np.testing.assert_allclose(cut.representation, whole.representation, rtol=0, atol=1e-6)
-    dropped = [predict_dropped(network, split, 0.5, 0, size, CPU) for size in (11, batch)]
+    dropped = [predict_dropped(network, split, 0.5, numbers(split, 0), size, CPU) for size in (11, batch)]
     np.testing.assert_allclose(dropped[1], dropped[0], rtol=0, atol=1e-6)
 
 
 def test_nothing_dropped_is_what_each_sample_natively_has() -> None:
     network, split = make_network(2, TASK), some_split()
     found = predict_combinations(network, split, 4, CPU).outputs
-    whole = predict_dropped(network, split, 0.0, 0, 4, CPU)
+    whole = predict_dropped(network, split, 0.0, numbers(split, 0), 4, CPU)
     complete = split.complete
     np.testing.assert_allclose(whole[complete], found[FULL, complete], rtol=0, atol=1e-5)
     language_audio = (split.has == MASKS[COMBINATIONS.index("LA")]).all(1)
@@ -94,13 +98,15 @@ def test_everything_dropped_is_the_three_absent_tokens() -> None:
     with torch.no_grad():
         nothing = torch.zeros(1, 3, dtype=torch.bool)
         absent = dense.forward(network, dense.pad(split, LENGTHS).at(np.array([0])), nothing).outputs
-    dropped = predict_dropped(network, split, 1.0, 0, 4, CPU)
+    dropped = predict_dropped(network, split, 1.0, numbers(split, 0), 4, CPU)
     np.testing.assert_allclose(dropped, np.repeat(absent.numpy(), len(split), 0), rtol=0, atol=1e-5)
 
 
 def test_the_drop_seed_matters_and_is_all_that_does() -> None:
     network, split = make_network(3, TASK), some_split()
-    first, again, other = (predict_dropped(network, split, 0.5, seed, 4, CPU) for seed in (0, 0, 1))
+    first, again, other = (
+        predict_dropped(network, split, 0.5, numbers(split, seed), 4, CPU) for seed in (0, 0, 1)
+    )
     assert (first == again).all()
     assert np.abs(first - other).max() > 1e-3
 
@@ -116,7 +122,7 @@ def test_dropped_frames_are_nested_over_the_ratios(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("cmad.predictions.collate", spy)
     network = make_network(3, TASK)
     for ratio in (0.0, 0.1, 0.3, 0.7, 0.9, 1.0):
-        predict_dropped(network, split, ratio, 0, 40, CPU)
+        predict_dropped(network, split, ratio, numbers(split, 0), 40, CPU)
     for m in MODALITIES:
         shares = [float(held[m].mean()) for held in kept]
         assert shares == sorted(shares, reverse=True)
@@ -134,7 +140,7 @@ Run = Callable[[Network, Split], Any]
     "run",
     [
         lambda network, split: predict_combinations(network, split, 4, CPU).outputs,
-        lambda network, split: predict_dropped(network, split, 0.5, 0, 4, CPU),
+        lambda network, split: predict_dropped(network, split, 0.5, numbers(split, 0), 4, CPU),
     ],
     ids=["combinations", "dropped"],
 )

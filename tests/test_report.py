@@ -321,7 +321,7 @@ def test_data_summary(text: str) -> None:
     assert splits["label 0"] == ["4"] * 3
     assert splits["positive among the others, %"] == ["47.5"] * 3
     assert modalities["width"] == ["12", "8", "6"]
-    assert modalities["non-finite values set to 0"] == ["0", "7", "0"]
+    assert modalities["non-finite values set to 0 before scaling"] == ["0", "7", "0"]
     assert modalities["mean frames in train"] == ["12.2"] * 3
     assert "in more than one split: train and test share 2." in text
 

@@ -19,7 +19,8 @@ from cmad.errors import UserError
 from cmad.files import sha256
 from cmad.raw import demo, frames
 from cmad.raw.feature_folder import read
-from cmad.raw.raw_data import SPLITS, Ragged, RawData
+from cmad.raw.raw_data import Ragged, RawData
+from cmad.splits import SPLITS
 from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, open_store
 from cmad.store.write import write_store

@@ -25,7 +25,8 @@ from cmad.training.fit import Fitted
 from cmad.training.judge import student_judge
 from cmad.training.optimiser import create_optimiser, learning_rate
 from cmad.training.student import train_student
-from cmad.training.teacher import load_cache, save_cache, teacher_cache, train_teacher
+from cmad.training.teacher import train_teacher
+from cmad.training.teacher_cache import load_cache, save_cache, teacher_cache
 from tests.project import small_params
 
 CPU = torch.device("cpu")
@@ -240,13 +241,35 @@ def test_weigh_says_which_losses_psi_touches(demo: World, weigh: str) -> None:
         assert (row[f"loss_{term}"] != calm[f"loss_{term}"]) == (weigh in ("both", term))
 
 
+def test_applied_weights_are_one_until_epoch_g_and_then_the_variants_own(demo: World) -> None:
+    log = demo.train("cmad", epochs=4, warmup=2, subtract_teacher=False).log
+    for row in log[:2]:
+        assert {row[f"applied_{c}"] for c in COMBINATIONS} == {1.0}
+    for row in log[2:]:
+        assert [row[f"applied_{c}"] for c in COMBINATIONS] == pytest.approx(
+            [log[1][f"psi_t_{c}"] for c in COMBINATIONS]
+        )
+
+
+def test_dev_without_a_score_is_named(demo: World) -> None:
+    dev = demo.store.splits["dev"]
+    zero = replace(dev, labels=np.zeros_like(dev.labels))
+    store = replace(demo.store, splits={**demo.store.splits, "dev": zero})
+    for select in ("average", "full"):
+        student = replace(demo.preset.student, select=select)
+        with pytest.raises(UserError, match="test: dev gives no score to choose an epoch by"):
+            train_student(
+                "dropout", store, demo.preset.network, student, demo.teacher, demo.cache, 0, "test", CPU
+            )
+
+
 def test_dropout_off_is_the_authors_way(demo: World) -> None:
     assert not same(demo.train("dropout"), demo.train("dropout", dropout_off=True))
 
 
 def test_a_loss_that_is_not_finite_is_named(demo: World) -> None:
     wild = replace(demo.preset.student.optimiser, learning_rate=1e30, clip=None)
-    with pytest.raises(UserError, match=r"test: the loss of epoch \d is not finite; lower"):
+    with pytest.raises(UserError, match=r"test: the training diverged in epoch \d; lower"):
         demo.train("dropout", optimiser=wild, epochs=6)
 
 

@@ -8,8 +8,9 @@ from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import dotted, nearest, shown
 from cmad.config.schema import Config
 
-# Table rows that no variant makes: the constant predictor and the best possible one.
-RESERVED = ("constant", "ceiling")
+# Table rows that no variant makes: the constant predictor and the best possible one. And names that
+# a CSV reader takes for a missing value.
+RESERVED = ("constant", "ceiling", "nan", "null", "none", "na")
 
 
 def check_grid(config: Config) -> list[str]:
@@ -58,7 +59,7 @@ def _check_reserved(definitions: Any) -> list[str]:
     if not isinstance(definitions, Mapping):
         return []
     return [
-        f"definitions.{name}: this name is reserved for a row of the tables; choose another"
+        f"definitions.{name}: this name is reserved; choose another"
         for name in RESERVED
         if name in definitions
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from cmad.config.kinds import allowed
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import shown
-from cmad.config.schema import Evaluate, Generator, Network, PerModality, Preprocess, Text
+from cmad.config.schema import Evaluate, Generator, Network, PerModality, Preprocess, Student, Text
 
 
 def check_section(section: Any, key: str) -> list[str]:
@@ -61,8 +61,16 @@ def _check_evaluate(evaluate: Evaluate, key: str) -> list[str]:
     return problems
 
 
+def _check_student(student: Student, key: str) -> list[str]:
+    warmup, epochs = student.warmup, student.epochs
+    if isinstance(warmup, int) and isinstance(epochs, int) and warmup >= epochs:
+        return [f"{key}.warmup = {warmup}: must be below epochs = {epochs}; weigh: none does without MAR"]
+    return []
+
+
 _RULES: Mapping[type, Callable[[Any, str], list[str]]] = {
     Preprocess: _check_preprocess,
     Network: _check_network,
+    Student: _check_student,
     Evaluate: _check_evaluate,
 }

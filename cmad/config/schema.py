@@ -186,7 +186,7 @@ class Student:
     tau: float = positive()
     consistency: Literal["full", "mse", "similarity", "direct", "no_contrast"]
     rho: float = positive()
-    warmup: int = bounded(0)
+    warmup: int = bounded(1)
     weigh: Literal["both", "task", "auxiliary", "none"]
     subtract_teacher: bool
     weights: Literal["all", "weakest"]
@@ -202,14 +202,14 @@ class Evaluate:
 
     Attributes:
         drop_ratios: p, shares of frames dropped from every modality (D17).
-        drop_seed: of the fixed uniform number of each frame.
-        batch: samples encoded at once; changes no result.
+        seed: of the fixed uniform number of each frame, and of the bootstrap.
+        batch: samples encoded at once; changes results by rounding alone.
         resamples: of the paired bootstrap.
         confidence: of its interval.
     """
 
     drop_ratios: tuple[float, ...] = bounded(high=1, above=0)
-    drop_seed: int = bounded(0)
+    seed: int = bounded(0)
     batch: int = bounded(1)
     resamples: int = bounded(100)
     confidence: float = bounded(0.5, 0.999)

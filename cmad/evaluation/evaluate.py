@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cmad.combinations import COMBINATIONS, FULL, contained
+from cmad.batches import frame_numbers
+from cmad.combinations import COMBINATIONS, FULL, MODALITIES, contained
 from cmad.config.schema import Evaluate
 from cmad.config.schema import Network as Settings
 from cmad.evaluation.consistency import consistency_rows
@@ -48,7 +49,7 @@ class Inputs:
         store: the data set.
         network: settings that the checkpoints must have been trained with.
         evaluate: the evaluate section.
-        batch, tau: of the student section, for the consistency measures.
+        consistency_batch, consistency_tau: of the student section, for SIMS.
         seeds: in the order of the results.
         device: where to run.
     """
@@ -56,8 +57,8 @@ class Inputs:
     store: Store
     network: Settings
     evaluate: Evaluate
-    batch: int
-    tau: float
+    consistency_batch: int
+    consistency_tau: float
     seeds: tuple[int, ...]
     device: torch.device
 
@@ -83,19 +84,23 @@ def _predict(inputs: Inputs, folder: Path, teacher: NDArray[np.float32]) -> Pred
     """Run a variant's networks, ``seed-<s>.pt`` in ``folder``, over test."""
     test, settings, device = inputs.store.splits["test"], inputs.evaluate, inputs.device
     complete = np.flatnonzero(test.complete)
+    numbers = {m: frame_numbers(test, m, settings.seed) for m in MODALITIES}
     outputs, dropped, consistency = [], [], []
     for seed, full in zip(inputs.seeds, teacher, strict=True):
         network = inputs.load(folder, seed)
         predictions = predict_combinations(network, test, settings.batch, device)
         rows = consistency_rows(
-            predictions.representation[:, complete], full[complete], inputs.batch, inputs.tau
+            predictions.representation[:, complete],
+            full[complete],
+            inputs.consistency_batch,
+            inputs.consistency_tau,
         )
         consistency += [{"seed": seed} | row for row in rows]
         outputs.append(predictions.outputs)
         dropped.append(
             np.stack(
                 [
-                    predict_dropped(network, test, p, settings.drop_seed, settings.batch, device)
+                    predict_dropped(network, test, p, numbers, settings.batch, device)
                     for p in settings.drop_ratios
                 ]
             )
@@ -214,7 +219,7 @@ def difference_table(store: Store, predicted: dict[str, Predicted], settings: Ev
                 test.labels,
                 settings.resamples,
                 settings.confidence,
-                generator(settings.drop_seed, "bootstrap"),
+                generator(settings.seed, "bootstrap"),
             )
             rows += [
                 {"variant": variant, "metric": metric}

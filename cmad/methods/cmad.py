@@ -48,12 +48,10 @@ class Cmad:
         if settings.task_weight > 0:
             weights = psi if settings.weigh in ("both", "task") else torch.ones_like(psi)
             terms["task"] = settings.task_weight * (weights * loss).mean()
-        if step.teacher is None or not len(step.complete):
+        if step.teacher is None or not len(step.teacher.loss):
             # A batch without a complete sample may have nothing to learn from, but the loop wants a loss.
             return terms or {"task": 0.0 * loss.sum()}
-        of_complete = (
-            per_record(task, torch.zeros_like(step.combinations).index_fill_(0, step.complete, 1)) == 1
-        )
+        of_complete = per_record(task, step.complete)
         if settings.sigma > 0:
             terms["cafd"] = settings.sigma * consistency_loss(
                 settings.consistency,
@@ -82,17 +80,19 @@ class Cmad:
         return terms
 
     def end_epoch(self) -> Mapping[str, float]:
-        """W and Psi from what the banks hold, as if fixed now.
+        """W and Psi from what the banks hold, and the weights in force.
 
         Returns:
-            ``w_<c>``: W, unnormalised (Eq. 9). ``psi_<c>``: Psi (Eq. 10). ``psi_t_<c>``: Psi
-            without subtracting the teacher's difficulty. From epoch G on the banks stand still.
+            ``w_<c>``: W, unnormalised (Eq. 9). ``psi_<c>``: Psi (Eq. 10) as if it were fixed now.
+            ``psi_t_<c>``: the same without subtracting the teacher's difficulty. ``applied_<c>``:
+            the weights that this epoch was trained with. From epoch G on all stand still.
         """
         difficulty = mean_difficulty(self._banks.relative, self._banks.counts)
         columns = {
             "w": difficulty,
             "psi": self._current_weights(subtract_teacher=True),
             "psi_t": self._current_weights(subtract_teacher=False),
+            "applied": self._weights,
         }
         return {
             f"{name}_{c}": float(value)

@@ -59,7 +59,7 @@ class Step:
         batch: the wanted (sample, modality) pairs and the labels of B samples.
         masks: bool [B, 3], the modalities that the network is to see.
         combinations: int64 [B], indices into COMBINATIONS.
-        complete: int64 [C], the samples of the batch that natively have all modalities.
+        complete: bool [B], True on the C samples that natively have all modalities.
         teacher: its outputs on those C samples; None in the training of the teacher itself.
     """
 

@@ -100,7 +100,7 @@ class Network(nn.Module):
         context = torch.cat([convolved, convolved.new_zeros(1, *convolved.shape[1:])])
         if self.lengths is not None:
             return self.perceivers[modality](context, None)
-        absent = torch.zeros_like(valid[:1]) if len(valid) else valid.new_zeros(1, valid.shape[1])
+        absent = valid.new_zeros(1, valid.shape[1])
         absent[:, 0] = True
         return self.perceivers[modality](context, torch.cat([valid, absent]))
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from cmad.combinations import MASKS, MODALITIES, contained
 from cmad.config.schema import Generator
-from cmad.raw.raw_data import SPLITS, Ragged, RawData
+from cmad.raw.raw_data import Ragged, RawData
+from cmad.splits import SPLITS
 from cmad.task import Kind
 
 WIDTHS = {"language": 12, "audio": 8, "vision": 6}

@@ -53,9 +53,9 @@ def _scores(samples: Samples) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 
 
 def _classes(samples: Samples) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    labels = samples.columns["label"]
+    labels = [name.strip() for name in samples.columns["label"]]
     for row, name in enumerate(labels):
-        if not name.strip() or name.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        if not name or name.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             raise UserError(f"{samples.where(row, 'label')}: {name!r} is no class; correct or remove the row")
     train = {name for name, split in zip(labels, samples.columns["split"], strict=True) if split == "train"}
     names = _class_order(train)
@@ -85,6 +85,9 @@ def _binary(samples: Samples) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     if not columns:
         raise UserError(f"{samples.path}: column {PREFIX}<name> is absent; a binary task needs one per label")
     train = np.array(samples.columns["split"]) == "train"
+    for taken in (PREFIX + "paper", PREFIX + "macro"):
+        if taken in columns:
+            raise UserError(f"{samples.path}: column {taken}: the name is taken by a metric; rename it")
     labels = np.empty((len(train), len(columns)), dtype=np.int64)
     for j, column in enumerate(columns):
         numbers = _numbers(samples.columns[column])

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SPLITS = ("train", "dev", "test")
-
 
 @dataclass(frozen=True)
 class Ragged:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmad.errors import UserError
-from cmad.raw.raw_data import SPLITS
+from cmad.splits import SPLITS
 
 # They would not survive the store's own samples.csv.
 _FORBIDDEN = "\r\n\0"

@@ -10,9 +10,9 @@ import pandas as pd
 
 from cmad.combinations import COMBINATIONS
 from cmad.errors import UserError
-from cmad.raw.raw_data import SPLITS
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
+from cmad.splits import SPLITS
 
 _MANIFEST = ("format", "task", "widths", "non_finite", "constant_columns", "cut_frames", "shared_groups")
 _SPLIT = ("n", "complete", "combinations", "labels", "lengths")

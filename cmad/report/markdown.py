@@ -54,7 +54,8 @@ def _dataset(cells: Cells) -> list[str]:
         *_consistency(cells),
         *_weights(cells),
         "### Training",
-        "Dev F1 chooses the epoch that is kept. Where MAR's weights set in, the weighted losses jump."
+        "Dev F1, averaged over the combinations by their dev samples, chooses the epoch that is kept unless "
+        "student.select says otherwise. Where MAR's weights set in, the weighted losses jump."
         f"{_bands_text(cells)} A loss that varies much is on a logarithmic scale.",
         _figure(cells, "training", "losses and dev F1 by epoch"),
     ]
@@ -160,7 +161,8 @@ def _differences(cells: Cells) -> list[str]:
     return [
         f"### {REFERENCE} minus the other variants",
         "Average over the seven combinations, in percent points, with a paired bootstrap interval of "
-        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples. "
+        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples, which are taken "
+        "as independent. "
         f"Where it holds 0, these seeds and samples do not tell the two apart.{paper}",
         markdown(difference_table(cells)),
     ]

@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS, MODALITIES
-from cmad.raw.raw_data import SPLITS
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, consistency_summary, counts, drop_summary, score_summary
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
+from cmad.splits import SPLITS
 
 COUNT = Shown()
 DECIMAL = Shown(digits=1)
@@ -158,7 +158,7 @@ def modality_table(cells: Cells) -> Table:
             row("mean frames in train", (lengths[m]["mean"] for m in MODALITIES), DECIMAL),
             row("most frames in train", (lengths[m]["max"] for m in MODALITIES)),
             row("frames cut", (manifest["cut_frames"][m] for m in MODALITIES)),
-            row("non-finite values set to 0", (manifest["non_finite"][m] for m in MODALITIES)),
+            row("non-finite values set to 0 before scaling", (manifest["non_finite"][m] for m in MODALITIES)),
             row("constant columns set to 0", (manifest["constant_columns"][m] for m in MODALITIES)),
         ),
     )

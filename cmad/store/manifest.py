@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cmad.combinations import COMBINATIONS, MODALITIES, contained
 from cmad.config.schema import Preprocess
-from cmad.raw.raw_data import SPLITS, RawData
+from cmad.raw.raw_data import RawData
+from cmad.splits import SPLITS
 from cmad.store.clean import Cleaned
 from cmad.task import Kind, Task
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cmad.combinations import MODALITIES
 from cmad.errors import UserError
-from cmad.raw.raw_data import SPLITS
+from cmad.splits import SPLITS
 from cmad.task import Task
 
 

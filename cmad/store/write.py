@@ -11,7 +11,8 @@ from cmad.config.schema import Preprocess
 from cmad.errors import UserError
 from cmad.files import whole_folder
 from cmad.raw.frames import frame_rows, moments
-from cmad.raw.raw_data import SPLITS, RawData
+from cmad.raw.raw_data import RawData
+from cmad.splits import SPLITS
 from cmad.store.clean import Cleaned, standard, unscaled, write_modality
 from cmad.store.manifest import describe, to_json
 from cmad.task import Task

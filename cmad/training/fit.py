@@ -15,10 +15,11 @@ from cmad.batches import collate
 from cmad.combinations import MASKS, combination_index, draw_combinations
 from cmad.config.schema import Optimiser
 from cmad.errors import UserError
-from cmad.methods.method import Method, Step, TeacherRows
+from cmad.methods.method import Method, Step
 from cmad.randomness import generator, torch_seeded
 from cmad.store.store import Split
 from cmad.training.optimiser import create_optimiser, learning_rate
+from cmad.training.teacher_cache import TeacherCache
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,6 @@ class Plan:
     dropout_off: bool
     seed: int
     label: str
-
-
-@dataclass(frozen=True)
-class TeacherCache:
-    """The teacher's outputs on every sample of the train split, NaN where one is incomplete.
-
-    Attributes:
-        representation: [n, D].
-        outputs: [n, K].
-        loss: [n, records].
-    """
-
-    representation: Tensor
-    outputs: Tensor
-    loss: Tensor
-
-    def at(self, rows: Tensor) -> TeacherRows:
-        """The rows of some complete samples."""
-        return TeacherRows(self.representation[rows], self.outputs[rows], self.loss[rows].flatten())
 
 
 @dataclass(frozen=True)
@@ -92,7 +74,7 @@ def fit(
         rows: samples of ``split`` to train on.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the training diverged, or dev has nothing to choose an epoch by.
     """
     assert method.trained is not None
     optimiser = create_optimiser(method.trained, plan.optimiser)
@@ -115,12 +97,17 @@ def fit(
                     sums[name] = sums.get(name, term.new_zeros(())) + term.detach() * step.batch.size
         columns = {f"loss_{name}": float(value) / len(rows) for name, value in sums.items()}
         columns = {"loss": sum(columns.values())} | columns | dict(method.end_epoch())
-        if not np.isfinite(columns["loss"]):
+        if not (np.isfinite(columns["loss"]) and _all_finite(method.trained)):
             raise UserError(
-                f"{plan.label}: the loss of epoch {epoch} is not finite; "
+                f"{plan.label}: the training diverged in epoch {epoch}; "
                 "lower optimiser.learning_rate or set optimiser.clip"
             )
         score, judged = judge(epoch)
+        if np.isnan(score):
+            raise UserError(
+                f"{plan.label}: dev gives no score to choose an epoch by; "
+                "give dev samples with labels other than 0, or change select"
+            )
         if score > best:
             best, state = score, copy.deepcopy(method.network.state_dict())
         log.append({"epoch": epoch, "learning_rate": rate} | columns | dict(judged))
@@ -144,7 +131,7 @@ def _steps(
     combinations = torch.from_numpy(combination_index(masks)).to(device)
     for start in range(0, len(order), plan.batch):
         chosen = slice(start, start + plan.batch)
-        complete = np.flatnonzero(split.complete[order[chosen]])
+        complete = split.complete[order[chosen]]
         taught = torch.from_numpy(order[chosen][complete]).to(device)
         yield Step(
             batch=collate(split, order[chosen], masks[chosen], device),
@@ -161,3 +148,7 @@ def _update(loss: Tensor, trained: nn.Module, optimiser: torch.optim.Optimizer, 
     if plan.optimiser.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), plan.optimiser.clip)
     optimiser.step()
+
+
+def _all_finite(module: nn.Module) -> bool:
+    return all(bool(weight.isfinite().all()) for weight in module.parameters())

@@ -80,7 +80,7 @@ def student_judge(
             ]
         )
         known = ~np.isnan(f1)
-        average = float(np.average(f1[known], weights=counts[known]))
+        average = float(np.average(f1[known], weights=counts[known])) if known.any() else float("nan")
         columns = {f"dev_f1_{c}": float(value) for c, value in zip(COMBINATIONS, f1, strict=True)}
         return (average if select == "average" else float(f1[FULL])), {"dev_f1": average} | columns
 

@@ -9,8 +9,9 @@ from cmad.network.network import Network
 from cmad.randomness import torch_seeded
 from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
-from cmad.training.fit import Fitted, Plan, TeacherCache, fit
+from cmad.training.fit import Fitted, Plan, fit
 from cmad.training.judge import student_judge
+from cmad.training.teacher_cache import TeacherCache
 
 
 def train_student(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmad.raw.raw_data import SPLITS
+from cmad.splits import SPLITS
 from cmad.task import Kind
 
 WIDTHS = {"language": 5, "audio": 4, "vision": 3}

@@ -1,0 +1,1 @@
+"""How fast the project is, against a plain implementation of the same computation."""

@@ -1,0 +1,3 @@
+"""The three parts of every data set."""
+
+SPLITS = ("train", "dev", "test")
