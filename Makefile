@@ -13,6 +13,7 @@ export OMP_NUM_THREADS := 1
 
 reproduce: .venv/base
 	dvc repro
+	@echo "report: reports/report.md"
 
 test: .venv/test lint
 	pytest
