@@ -27,6 +27,7 @@ text: .venv/text
 
 benchmark: .venv/base
 	python -m benchmarks.run
+	python -m benchmarks.systems
 
 .venv/base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=python3.x")'

@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.setting import SEED, fresh_network, student_settings
 from benchmarks.shapes import write_mosei_like
+from cmad.combinations import SAMPLERS
 from cmad.methods.cmad import Cmad
-from cmad.methods.method import Context
 from cmad.predictions import predict_combinations
 from cmad.store.store import open_store
 from cmad.training.fit import Plan, fit
@@ -88,7 +88,7 @@ def epoch_peaks(folder: Path, batch: int) -> Peaks:
     # One layer: what a batch needs grows with depth, how it grows with the data does not.
     teacher, student = (fresh_network(store, purpose, depth=1) for purpose in ("teacher", "student"))
     teacher.eval().requires_grad_(False)
-    method = Cmad(Context(student, teacher, settings, store.task))
+    method = Cmad(student, settings, store.task, SAMPLERS["authors"])
     plan = Plan(settings.optimiser, batch, 1, settings.dropout_off, SEED, "benchmark")
     resident, own = _resident_peak(), _status().get("RssAnon")
     with _Watch() as watch:

@@ -78,7 +78,7 @@ def measure_speed(repeats: int) -> Speed:
         }
         project, plain = [], []
         for repeat in range(repeats):
-            project.append(project_epoch(store, teacher, cache))
+            project.append(project_epoch(store, cache))
             plain.append(plain_epoch(store, teacher, whole["train"], whole["dev"]))
             print(
                 f"repeat {repeat + 1} of {repeats}: project {project[-1].whole.wall:.1f} s, "

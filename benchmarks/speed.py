@@ -14,7 +14,6 @@ from benchmarks import dense
 from benchmarks.setting import SEED, fresh_network, student_settings
 from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinations
 from cmad.methods.cmad import Cmad
-from cmad.methods.method import Context
 from cmad.network.network import Network
 from cmad.predictions import predict_combinations
 from cmad.randomness import generator, torch_seeded
@@ -76,11 +75,11 @@ def frozen_teacher(store: Store) -> Network:
     return fresh_network(store, "teacher").eval().requires_grad_(False)
 
 
-def project_epoch(store: Store, teacher: Network, cache: TeacherCache) -> Epoch:
+def project_epoch(store: Store, cache: TeacherCache) -> Epoch:
     """This project's own training loop and evaluation, from fresh weights."""
     settings, dev, train = student_settings(), store.splits["dev"], store.splits["train"]
     student = fresh_network(store, "student")
-    method = Cmad(Context(student, teacher, settings, store.task))
+    method = Cmad(student, settings, store.task, SAMPLERS["authors"])
     moments, outputs = [], []
 
     def judge(epoch: int) -> tuple[float, Mapping[str, float]]:

@@ -1,6 +1,6 @@
 """Running a network over a split: all seven combinations from one encoding, and dropped frames."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from cmad.store.store import Split
 class Predictions:
     """What a network says of each sample of a split under each combination.
 
-    Rows are NaN where a sample natively lacks a modality of the combination.
+    Rows are NaN where a sample natively lacks a modality of the combination, or it was not asked for.
 
     Attributes:
         representation: E, float32 [7, n, D].
@@ -34,8 +34,14 @@ def _chunks(count: int, size: int) -> Iterator[NDArray[np.int64]]:
 
 
 @torch.no_grad()
-def predict_combinations(network: Network, split: Split, batch: int, device: torch.device) -> Predictions:
-    """Evaluate the seven combinations; each (sample, modality) pair is encoded once.
+def predict_combinations(
+    network: Network,
+    split: Split,
+    batch: int,
+    device: torch.device,
+    combinations: Sequence[int] = range(len(COMBINATIONS)),
+) -> Predictions:
+    """Evaluate combinations, all seven unless told; each (sample, modality) pair is encoded once.
 
     Leaves the network in the mode (train or eval) in which it came.
     """
@@ -46,7 +52,7 @@ def predict_combinations(network: Network, split: Split, batch: int, device: tor
     for rows in _chunks(len(split), batch):
         encoded = network.encode(collate(split, rows, split.has[rows], device))
         possible = contained(split.has[rows])
-        for j in range(len(COMBINATIONS)):
+        for j in combinations:
             if not possible[:, j].any():
                 continue
             mask = torch.from_numpy(MASKS[j]).to(device).expand(len(rows), 3)

@@ -1,8 +1,10 @@
-"""All students of a data set to predictions and scores on test."""
+"""All rows of a data set to predictions and scores on test."""
 
 from cmad.config.stages import EvaluateParams, read
 from cmad.device import choose_device
-from cmad.evaluation.evaluate import Inputs, predict_all, write_evaluation
+from cmad.entries import entries
+from cmad.evaluation.evaluate import write_evaluation
+from cmad.evaluation.predict import Inputs, predict_all
 from cmad.files import whole_folder
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
@@ -10,21 +12,22 @@ from stages.command import PARAMS, RUNS, main
 
 
 def run(dataset: str) -> None:
-    """Evaluate the variants of the grid on one data set."""
+    """Evaluate the grid's variants and systems on one data set."""
     params = read(PARAMS, EvaluateParams, dataset=dataset)
     here = RUNS / dataset
     inputs = Inputs(
         store=open_store(here / "store"),
         network=params.network,
+        student=params.student,
+        systems=params.systems,
         evaluate=params.evaluate,
-        consistency_batch=params.student.batch,
-        consistency_tau=params.student.tau,
+        students=here / "students",
         seeds=params.seeds,
         device=choose_device(params.device),
     )
+    rows = entries(params.variants, params.unified, params.customised)
     with torch_threads(params.threads), whole_folder(here / "evaluation") as folder:
-        predicted = predict_all(inputs, here / "students", here / "teacher", params.variants)
-        write_evaluation(folder, inputs, predicted)
+        write_evaluation(folder, inputs, rows, predict_all(inputs, here / "teacher", rows))
 
 
 if __name__ == "__main__":

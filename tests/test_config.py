@@ -27,6 +27,7 @@ from cmad.config.stages import (
     PreprocessParams,
     ReportParams,
     StudentParams,
+    SystemParams,
     TeacherParams,
     keys,
     read,
@@ -35,7 +36,7 @@ from cmad.config.yaml12 import read_yaml
 from cmad.errors import UserError
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-KINDS = (PreprocessParams, TeacherParams, StudentParams, EvaluateParams, ReportParams)
+KINDS = (PreprocessParams, TeacherParams, StudentParams, SystemParams, EvaluateParams, ReportParams)
 
 
 def committed() -> Any:
@@ -418,7 +419,7 @@ def test_one_problem(key: str, value: Any, message: str) -> None:
 
 
 def test_a_key_with_a_line_break_stays_on_one_line() -> None:
-    known = "preprocess, network, teacher, student, evaluate"
+    known = "preprocess, network, teacher, student, evaluate, systems"
     data = put(small(), f"{D}.a\nb", 1)
     assert problems(data) == [f'{D}."a\\nb" = 1: unknown key; known: {known}']
 
@@ -476,7 +477,7 @@ def test_all_problems_at_once() -> None:
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}])
 def test_no_parameters_at_all(data: Any) -> None:
-    section = "datasets, variants, seeds, threads, device, definitions, presets"
+    section = "datasets, variants, unified, customised, seeds, threads, device, definitions, presets"
     if data == {}:
         assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
     else:
@@ -589,15 +590,15 @@ def test_nearest() -> None:
 
 
 def test_keys_of_each_stage() -> None:
-    assert keys(PreprocessParams, "demo") == ["presets.demo.preprocess"]
-    assert keys(TeacherParams, "demo") == [
+    assert keys(PreprocessParams, dataset="demo") == ["presets.demo.preprocess"]
+    assert keys(TeacherParams, dataset="demo") == [
         "presets.demo.network",
         "presets.demo.teacher",
         "seeds",
         "threads",
         "device",
     ]
-    assert keys(StudentParams, "demo", "tea") == [
+    assert keys(StudentParams, dataset="demo", variant="tea") == [
         "definitions.tea",
         "presets.demo.network",
         "presets.demo.student",
@@ -605,27 +606,41 @@ def test_keys_of_each_stage() -> None:
         "threads",
         "device",
     ]
-    assert keys(EvaluateParams, "demo") == [
+    assert keys(EvaluateParams, dataset="demo") == [
         "presets.demo.network",
         "presets.demo.student",
         "presets.demo.evaluate",
+        "presets.demo.systems",
         "variants",
+        "unified",
+        "customised",
         "seeds",
         "threads",
         "device",
     ]
-    assert keys(ReportParams) == ["datasets", "variants", "seeds", "threads"]
+    assert keys(ReportParams) == ["datasets", "variants", "unified", "customised", "seeds", "threads"]
+
+
+def test_keys_of_a_comparison_system() -> None:
+    assert keys(SystemParams, dataset="demo", system="umdf") == [
+        "presets.demo.network",
+        "presets.demo.student",
+        "presets.demo.systems.umdf",
+        "seeds",
+        "threads",
+        "device",
+    ]
 
 
 def test_stages_get_what_the_file_says() -> None:
     config = load(PARAMS)
     preset = config.presets["demo"]
-    assert read(PARAMS, PreprocessParams, "demo").preprocess == preset.preprocess
-    assert read(PARAMS, TeacherParams, "demo").teacher == preset.teacher
-    evaluate = read(PARAMS, EvaluateParams, "demo")
+    assert read(PARAMS, PreprocessParams, dataset="demo").preprocess == preset.preprocess
+    assert read(PARAMS, TeacherParams, dataset="demo").teacher == preset.teacher
+    evaluate = read(PARAMS, EvaluateParams, dataset="demo")
     assert (evaluate.evaluate, evaluate.student) == (preset.evaluate, preset.student)
     assert read(PARAMS, ReportParams).datasets == config.datasets
-    student = read(PARAMS, StudentParams, "demo", "cmad_w")
+    student = read(PARAMS, StudentParams, dataset="demo", variant="cmad_w")
     assert student.method == "cmad"
     assert student.student == override(preset.student, {"weights": "weakest"})
     assert (student.seeds, student.threads, student.device) == (config.seeds, config.threads, config.device)
@@ -637,10 +652,14 @@ def written(folder: Path, data: Any) -> Path:
     return path
 
 
+NAMES = {"dataset": "demo", "variant": "cmad_w", "system": "mmanet"}
+
 # One valid change of each part of the file.
 CHANGES = {
     "datasets": ["demo", "mosi_folder"],
     "variants": ["tea"],
+    "unified": ["mmanet"],
+    "customised": ["umdf"],
     "seeds": [7],
     "threads": 3,
     "device": "cpu",
@@ -651,18 +670,20 @@ CHANGES = {
     "presets.demo.teacher.epochs": 3,
     "presets.demo.student.tau": 0.7,
     "presets.demo.evaluate.seed": 5,
+    "presets.demo.systems.mmanet.mad": 1.0,
+    "presets.demo.systems.umdf.feature": 2.0,
     "presets.mosi_folder.student.tau": 0.7,
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_sees_a_change_only_if_it_declares_the_key(tmp_path: Path, kind: Any) -> None:
-    before: Any = read(written(tmp_path, small()), kind, "demo", "cmad_w")
-    own = keys(kind, "demo", "cmad_w")
+    before: Any = read(written(tmp_path, small()), kind, **NAMES)
+    own = keys(kind, **NAMES)
     seen = {
         key
         for key, value in CHANGES.items()
-        if read(written(tmp_path, put(small(), key, value)), kind, "demo", "cmad_w") != before
+        if read(written(tmp_path, put(small(), key, value)), kind, **NAMES) != before
     }
     assert seen == {key for key in CHANGES if any(f"{key}.".startswith(f"{each}.") for each in own)}
 
@@ -670,15 +691,15 @@ def test_a_stage_sees_a_change_only_if_it_declares_the_key(tmp_path: Path, kind:
 @pytest.mark.parametrize(
     ("kind", "dataset", "variant", "message"),
     [
-        (PreprocessParams, "dmeo", "", "there is no data set 'dmeo' in presets; did you mean demo?"),
-        (TeacherParams, "", "", "there is no data set '' in presets; known: demo, demo_classes, "),
+        (StudentParams, "dmeo", "tea", "there is no data set 'dmeo' in presets; did you mean demo?"),
+        (StudentParams, "", "tea", "there is no data set '' in presets; known: demo, demo_classes, "),
         (StudentParams, "demo", "cmda", "there is no variant 'cmda' in definitions; did you mean cmad?"),
         (StudentParams, "demo.network", "tea", "there is no data set 'demo.network' in presets; "),
     ],
 )
 def test_unknown_names_on_the_command_line(kind: Any, dataset: str, variant: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"params.yaml: {message}")) as caught:
-        read(PARAMS, kind, dataset, variant)
+        read(PARAMS, kind, dataset=dataset, variant=variant)
     assert len(str(caught.value).splitlines()) == 1
 
 

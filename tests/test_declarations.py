@@ -1,6 +1,7 @@
 """What a stage declares in dvc.yaml is what it uses: else DVC keeps stale results in silence."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from cmad.config import schema
@@ -15,11 +17,13 @@ from cmad.config import stages as params
 from cmad.config.load import load
 
 ROOT = Path(__file__).parents[1]
-Cells = dict[str, list[tuple[str, str, list[str], list[str]]]]
+Cells = dict[str, list[tuple[dict[str, str], list[str], list[str]]]]
 KINDS: dict[str, type] = {
     "preprocess": params.PreprocessParams,
     "teacher": params.TeacherParams,
     "student": params.StudentParams,
+    "unified": params.SystemParams,
+    "customised": params.SystemParams,
     "evaluate": params.EvaluateParams,
     "report": params.ReportParams,
 }
@@ -62,36 +66,60 @@ def closure(start: Path) -> set[Path]:
     return seen
 
 
-def code_of(stage: str) -> set[str]:
-    """All files that a stage's process may run, from its module and, for students, its methods."""
-    files = closure(ROOT / "stages" / f"{stage}.py") | {ROOT / "stages/__init__.py"}
+def code_of(stage: str, system: str) -> set[str]:
+    """All files that a stage's process may run, from its module and what it imports by name."""
+    module = "system" if system else stage
+    files = closure(ROOT / "stages" / f"{module}.py") | {ROOT / "stages/__init__.py"}
+    methods: list[Path] = []
     if stage == "student":
-        for definition in load(ROOT / "params.yaml").definitions.values():
-            files |= closure(ROOT / "cmad/methods" / f"{definition.method}.py")
+        methods = [method_file(d.method) for d in load(ROOT / "params.yaml").definitions.values()]
+    elif stage == "evaluate":
+        methods = list((ROOT / "cmad/methods").glob("*.py"))
+    elif system:
+        methods = [method_file(system)]
+    for method in methods:
+        files |= closure(method)
     return {str(file.relative_to(ROOT)) for file in files}
 
 
+def method_file(name: str) -> Path:
+    return ROOT / "cmad/methods" / f"{name}.py"
+
+
 @pytest.fixture(scope="module")
-def resolved() -> Cells:
-    """By stage: (data set, variant, declared code, declared params) of every cell of the grid."""
+def resolved(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """By stage: (names, declared code, declared params) of every cell, all systems in the grid."""
+    folder = tmp_path_factory.mktemp("resolved")
+    grid = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    grid["unified"] = grid["customised"] = list(grid["presets"]["demo"]["systems"])
+    (folder / "params.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
+    shutil.copy(ROOT / "dvc.yaml", folder)
     cells: Cells = {}
-    with Repo(str(ROOT)) as repo:
+    with Repo.init(str(folder), no_scm=True) as repo:
         for stage in repo.index.stages:
             name, _, item = stage.addressing.rpartition(":")[2].partition("@")
-            dataset, _, variant = item.partition("-")
+            dataset, _, other = item.partition("-")
+            names = {"dataset": dataset, "variant" if name == "student" else "system": other}
+            names = {key: value for key, value in names.items() if value}
             code = [str(d) for d in stage.deps if str(d).startswith(("cmad", "stages"))]
             declared = [key for p in stage.params for key in p.params]
-            cells.setdefault(name, []).append((dataset, variant, code, declared))
+            cells.setdefault(name, []).append((names, code, declared))
     return cells
 
 
 @pytest.mark.parametrize("stage", KINDS)
 def test_declared_code_is_the_import_closure(stage: str, resolved: Cells) -> None:
-    used = code_of(stage)
-    for _, _, declared, _ in resolved[stage]:
+    config = load(ROOT / "params.yaml")
+    systems = {system for preset in config.presets.values() for system in preset.systems}
+    for names, declared, _ in resolved[stage]:
+        used = code_of(stage, names.get("system", ""))
         files = {f for d in declared for f in python_files(ROOT / d)}
         assert used - files == set(), "imported but not declared: silently stale"
-        assert files - used == set(), "declared but not imported: reruns for nothing"
+        if "system" not in names:
+            assert files - used == set(), "declared but not imported: reruns for nothing"
+        # Systems share one list of what any of them imports, but none reruns for another's file.
+        own = {f"cmad/methods/{other}.py" for other in systems} - {f"cmad/methods/{names.get('system')}.py"}
+        assert stage == "evaluate" or not files & own
 
 
 def python_files(path: Path) -> set[str]:
@@ -101,13 +129,14 @@ def python_files(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", KINDS)
 def test_declared_params_are_those_read(stage: str, resolved: Cells) -> None:
-    for dataset, variant, _, declared in resolved[stage]:
-        assert sorted(declared) == sorted(params.keys(KINDS[stage], dataset, variant))
+    for names, _, declared in resolved[stage]:
+        assert sorted(declared) == sorted(params.keys(KINDS[stage], **names))
 
 
 @pytest.mark.parametrize("stage", KINDS)
 def test_stage_uses_every_param_that_it_declares(stage: str) -> None:
-    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
+    module = "system" if stage in ("unified", "customised") else stage
+    tree = ast.parse((ROOT / "stages" / f"{module}.py").read_text(encoding="utf-8"))
     read = {
         node.attr
         for node in ast.walk(tree)
@@ -145,7 +174,7 @@ def test_every_knob_is_read_somewhere() -> None:
 def test_rooms_do_not_import_upwards() -> None:
     order = ["config", "raw", "store", "network", "losses", "scores", "methods"]
     order += ["training", "evaluation", "report"]
-    loose = {"batches": "store", "predictions": "network"}
+    loose = {"batches": "store", "predictions": "network", "entries": "config"}
     for file in (ROOT / "cmad").rglob("*.py"):
         room = file.relative_to(ROOT / "cmad").parts[0]
         place = loose.get(room.removesuffix(".py"), room)

@@ -17,7 +17,7 @@ from cmad.combinations import MASKS, MODALITIES, SAMPLERS, combination_index, dr
 from cmad.config.schema import PerModality
 from cmad.losses.mar import Banks, mar_weights, mean_difficulty
 from cmad.methods.cmad import Cmad
-from cmad.methods.method import Context, Step
+from cmad.methods.method import Step
 from cmad.network.fusion import Fusion
 from cmad.network.network import Network, Output
 from cmad.network.perceiver import Perceiver
@@ -195,7 +195,7 @@ def test_training_steps_equal_the_dense_ones_before_and_after_warm_up(
     rng = np.random.default_rng(1)
     student = make_network(1, task, 0.15, attend_padding=attend_padding)
     teacher = make_network(2, task, 0.15, attend_padding=attend_padding)
-    method = Cmad(Context(student, teacher, STUDENT, task))
+    method = Cmad(student, STUDENT, task, SAMPLERS["authors"])
     pair = dense.Pair(student, teacher, STUDENT, task, attend_padding)
     banks, psi = Banks.empty(), torch.ones(len(MASKS))
     optimiser = torch.optim.SGD(student.parameters(), lr=1e-3)
@@ -259,7 +259,7 @@ def test_a_training_step_encodes_only_what_it_shows() -> None:
     masks = draw_masks(split.has, np.random.default_rng(3))
     step = cmad_step(split, masks, teacher, task)
     ours, theirs = counted_rows(network), counted_rows(teacher)
-    Cmad(Context(network, teacher, STUDENT, task)).losses(step)
+    Cmad(network, STUDENT, task, SAMPLERS["authors"]).losses(step)
     for m, modality in enumerate(MODALITIES):
         assert ours[f"perceivers.{modality}"] == [int(masks[:, m].sum()) + 1]
         assert theirs[f"perceivers.{modality}"] == []

@@ -11,12 +11,10 @@ import yaml
 
 from cmad.combinations import COMBINATIONS, FULL, MASKS, SAMPLERS, contained, draw_combinations
 from cmad.config.load import load
-from cmad.config.schema import Network, Preset
+from cmad.config.schema import Network, Preset, Student
 from cmad.errors import UserError
 from cmad.losses.task import task_loss
-from cmad.methods.method import Context, creator
 from cmad.predictions import predict_combinations
-from cmad.randomness import torch_seeded
 from cmad.scores.metrics import scores
 from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, Store, open_store
@@ -24,12 +22,13 @@ from cmad.training.checkpoint import build_network, load_network, save_network
 from cmad.training.fit import Fitted
 from cmad.training.judge import student_judge
 from cmad.training.optimiser import create_optimiser, learning_rate
-from cmad.training.student import train_student
+from cmad.training.student import create_method, train_student
 from cmad.training.teacher import train_teacher
-from cmad.training.teacher_cache import load_cache, save_cache, teacher_cache
+from cmad.training.teacher_cache import TeacherCache, load_cache, save_cache, teacher_cache
 from tests.project import small_params
 
 CPU = torch.device("cpu")
+SEVEN = range(7)
 
 
 class World:
@@ -46,11 +45,27 @@ class World:
         self.teacher = load_network(folder / "teacher.pt", self.preset.network, self.store, CPU)
         self.cache = teacher_cache(self.teacher, self.store.splits["train"], self.store.task, 16, CPU)
 
-    def train(self, method: str = "cmad", seed: int = 0, **changes: Any) -> Fitted:
+    def train(
+        self, method: str = "cmad", seed: int = 0, combination: int | None = None, **changes: Any
+    ) -> Fitted:
         student = replace(self.preset.student, **changes)
-        return train_student(
-            method, self.store, self.preset.network, student, self.teacher, self.cache, seed, "test", CPU
+        return self.fit(method, self.store, student, seed, combination)
+
+    def fit(
+        self,
+        method: str,
+        store: Store,
+        student: Student,
+        seed: int = 0,
+        combination: int | None = None,
+        cache: TeacherCache | None = None,
+    ) -> Fitted:
+        options = self.preset.systems.get(method, {})
+        network = self.preset.network
+        created = create_method(
+            method, store, network, student, options, self.teacher, combination, seed, CPU
         )
+        return train_student(created, store, student, cache or self.cache, combination, seed, "test", CPU)
 
 
 @pytest.fixture(scope="module", params=["demo", "demo_classes", "demo_binary4"])
@@ -98,7 +113,7 @@ def test_the_epoch_kept_is_the_best_on_dev(demo: World) -> None:
     network = build_network(demo.preset.network, demo.store)
     network.load_state_dict(fitted.state)
     dev = demo.store.splits["dev"]
-    score, _ = student_judge(network, dev, demo.store.task, "average", 16, CPU)(0)
+    score, _ = student_judge(network, dev, demo.store.task, SEVEN, SEVEN, 16, CPU)(0)
     assert score == max(row["dev_f1"] for row in fitted.log)
 
 
@@ -109,8 +124,8 @@ def test_selection_weighs_combinations_by_their_dev_samples(demo: World) -> None
     for j, have in enumerate(contained(dev.has).T):
         total += scores(demo.store.task, outputs[j, have], dev.labels[have])["f1"] * have.sum()
         weight += have.sum()
-    average, _ = student_judge(demo.teacher, dev, demo.store.task, "average", 16, CPU)(0)
-    full, columns = student_judge(demo.teacher, dev, demo.store.task, "full", 16, CPU)(0)
+    average, _ = student_judge(demo.teacher, dev, demo.store.task, SEVEN, SEVEN, 16, CPU)(0)
+    full, columns = student_judge(demo.teacher, dev, demo.store.task, (FULL,), SEVEN, 16, CPU)(0)
     assert average == pytest.approx(total / weight)
     assert full == columns["dev_f1_LAV"]
 
@@ -182,17 +197,7 @@ def test_teacher_learns_from_incomplete_samples_only_when_told(demo: World) -> N
 def test_students_of_a_batch_without_complete_samples_still_learn(demo: World) -> None:
     splits = {**demo.store.splits, "train": without(demo.store.splits["train"], 2)}
     cache = teacher_cache(demo.teacher, splits["train"], demo.store.task, 16, CPU)
-    fitted = train_student(
-        "cmad",
-        replace(demo.store, splits=splits),
-        demo.preset.network,
-        demo.preset.student,
-        demo.teacher,
-        cache,
-        0,
-        "test",
-        CPU,
-    )
+    fitted = demo.fit("cmad", replace(demo.store, splits=splits), demo.preset.student, cache=cache)
     assert np.isfinite([row["loss"] for row in fitted.log]).all()
     assert "loss_cafd" not in fitted.log[0]
 
@@ -258,9 +263,7 @@ def test_dev_without_a_score_is_named(demo: World) -> None:
     for select in ("average", "full"):
         student = replace(demo.preset.student, select=select)
         with pytest.raises(UserError, match="test: dev gives no score to choose an epoch by"):
-            train_student(
-                "dropout", store, demo.preset.network, student, demo.teacher, demo.cache, 0, "test", CPU
-            )
+            demo.fit("dropout", store, student)
 
 
 def test_dropout_off_is_the_authors_way(demo: World) -> None:
@@ -275,10 +278,9 @@ def test_a_loss_that_is_not_finite_is_named(demo: World) -> None:
 
 def test_methods_get_a_student_that_depends_on_the_seed_alone(demo: World) -> None:
     def start(seed: int) -> torch.Tensor:
-        with torch_seeded(seed, "student weights"):
-            network = build_network(demo.preset.network, demo.store)
-        context = Context(network, demo.teacher, demo.preset.student, demo.store.task)
-        return creator("cmad")(context).network.classifier.weight
+        preset, store, teacher = demo.preset, demo.store, demo.teacher
+        method = create_method("cmad", store, preset.network, preset.student, {}, teacher, None, seed, CPU)
+        return method.network.classifier.weight
 
     assert torch.equal(start(3), start(3))
     assert not torch.equal(start(3), start(4))
@@ -351,3 +353,17 @@ class Trap:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (exit, ("unpickled",))
+
+
+def test_a_customised_model_trains_selects_and_logs_its_combination_alone(demo: World) -> None:
+    av = COMBINATIONS.index("AV")
+    log = demo.train("dropout", combination=av).log
+    assert {name for name in log[0] if name.startswith("dev_f1_")} == {"dev_f1_AV"}
+    assert [row["dev_f1"] for row in log] == [row["dev_f1_AV"] for row in log]
+
+
+def test_a_combination_that_no_sample_has_cannot_be_customised(demo: World) -> None:
+    splits = {**demo.store.splits, "train": without(demo.store.splits["train"], 2)}
+    store = replace(demo.store, splits=splits)
+    with pytest.raises(UserError, match="no train or dev sample has LV; take the system out of customised"):
+        demo.fit("dropout", store, demo.preset.student, combination=COMBINATIONS.index("LV"))

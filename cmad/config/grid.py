@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cmad.config.holes import INVALID
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import dotted, nearest, shown
 from cmad.config.schema import Config
@@ -24,15 +25,29 @@ def check_grid(config: Config) -> list[str]:
         *_check_known("datasets", config.datasets, config.presets, "preset"),
         *_check_axis("variants", config.variants),
         *_check_known("variants", config.variants, config.definitions, "definition"),
+        *_check_systems("unified", config),
+        *_check_systems("customised", config),
         *_check_axis("seeds", config.seeds),
         *_check_names("definitions", config.definitions),
         *_check_names("presets", config.presets),
+        *_check_system_names(config.presets),
         *_check_reserved(config.definitions),
     ]
 
 
 def _check_axis(key: str, values: Any) -> list[str]:
     return check_not_empty(key, values) + check_no_repeats(key, values)
+
+
+def _check_systems(key: str, config: Config) -> list[str]:
+    names = getattr(config, key)
+    problems = check_no_repeats(key, names)
+    if isinstance(config.presets, Mapping) and isinstance(config.datasets, tuple):
+        for dataset in config.datasets:
+            systems = getattr(config.presets.get(dataset), "systems", INVALID)
+            if isinstance(systems, Mapping):
+                problems += _check_known(key, names, systems, f"section in presets.{dataset}.systems")
+    return problems
 
 
 def _check_known(key: str, names: Any, known: Any, what: str) -> list[str]:
@@ -52,6 +67,17 @@ def _check_names(key: str, section: Any) -> list[str]:
         f"{dotted(key, name)}: this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
         for name in section
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]+", name)
+    ]
+
+
+def _check_system_names(presets: Any) -> list[str]:
+    if not isinstance(presets, Mapping):
+        return []
+    systems = {name: getattr(preset, "systems", INVALID) for name, preset in presets.items()}
+    return [
+        problem
+        for name, section in systems.items()
+        for problem in _check_names(f"{dotted('presets', name)}.systems", section)
     ]
 
 

@@ -217,13 +217,17 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Preset:
-    """All settings of one data set."""
+    """All settings of one data set.
+
+    ``systems`` holds a section for each comparison system, checked by the system's own file.
+    """
 
     preprocess: Preprocess
     network: Network
     teacher: Teacher
     student: Student
     evaluate: Evaluate
+    systems: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -243,12 +247,16 @@ class Config:
 
     Attributes:
         datasets, variants, seeds: the grid.
+        unified: comparison systems trained once for all seven combinations.
+        customised: comparison systems trained once for each combination.
         threads: of torch; part of the result (two thread counts give two sets of bits).
         device: "auto" takes a GPU where there is one.
     """
 
     datasets: tuple[str, ...]
     variants: tuple[str, ...]
+    unified: tuple[str, ...]
+    customised: tuple[str, ...]
     seeds: tuple[int, ...] = bounded(0)
     threads: int = bounded(1)
     device: Literal["auto", "cpu", "cuda"]

@@ -5,7 +5,7 @@ built from its declared keys alone: each field here names its keys, and ``read``
 other part of the file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,13 +68,28 @@ class StudentParams:
 
 
 @dataclass(frozen=True)
+class SystemParams:
+    """Of one comparison system on one data set."""
+
+    network: Network = field(metadata=_from("presets.{dataset}.network"))
+    student: Student = field(metadata=_from("presets.{dataset}.student"))
+    options: Mapping[str, Any] = field(metadata=_from("presets.{dataset}.systems.{system}"))
+    seeds: tuple[int, ...] = field(metadata=_from("seeds"))
+    threads: int = field(metadata=_from("threads"))
+    device: str = field(metadata=_from("device"))
+
+
+@dataclass(frozen=True)
 class EvaluateParams:
     """Of one data set's scores; ``student`` is the preset's, without a variant's overrides."""
 
     network: Network = field(metadata=_from("presets.{dataset}.network"))
     student: Student = field(metadata=_from(_STUDENT))
     evaluate: Evaluate = field(metadata=_from("presets.{dataset}.evaluate"))
+    systems: Mapping[str, Mapping[str, Any]] = field(metadata=_from("presets.{dataset}.systems"))
     variants: tuple[str, ...] = field(metadata=_from("variants"))
+    unified: tuple[str, ...] = field(metadata=_from("unified"))
+    customised: tuple[str, ...] = field(metadata=_from("customised"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
@@ -86,44 +101,61 @@ class ReportParams:
 
     datasets: tuple[str, ...] = field(metadata=_from("datasets"))
     variants: tuple[str, ...] = field(metadata=_from("variants"))
+    unified: tuple[str, ...] = field(metadata=_from("unified"))
+    customised: tuple[str, ...] = field(metadata=_from("customised"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
 
 
-Params = TypeVar("Params", PreprocessParams, TeacherParams, StudentParams, EvaluateParams, ReportParams)
+Params = TypeVar(
+    "Params", PreprocessParams, TeacherParams, StudentParams, SystemParams, EvaluateParams, ReportParams
+)
 
 
-def keys(kind: type, dataset: str = "", variant: str = "") -> list[str]:
-    """The dotted keys of ``params.yaml`` behind one of the classes above, each once, in order."""
+def keys(kind: type, **names: str) -> list[str]:
+    """The dotted keys of ``params.yaml`` behind one of the classes above, each once, in order.
+
+    Args:
+        names: ``dataset``, ``variant`` and ``system``, as far as the class has to do with them.
+    """
     patterns = dict.fromkeys(pattern for each in fields(kind) for pattern in each.metadata["keys"])
-    return [pattern.format(dataset=dataset, variant=variant) for pattern in patterns]
+    return [pattern.format(**names) for pattern in patterns]
 
 
-def read(path: Path, kind: type[Params], dataset: str = "", variant: str = "") -> Params:
+def read(path: Path, kind: type[Params], **names: str) -> Params:
     """Check a whole parameter file, then give a stage its part.
 
     Args:
         path: of ``params.yaml``.
         kind: one of the classes above.
-        dataset: name of a preset, where ``kind`` belongs to one.
-        variant: name of a definition, where ``kind`` belongs to one.
+        names: as in ``keys``.
 
     Raises:
         UserError: a problem of the file (see ``cmad.config.load.load``), or an unknown name.
     """
     config = load(path)
-    patterns = "".join(keys(kind, "{dataset}", "{variant}"))
-    if "{dataset}" in patterns and dataset not in config.presets:
-        hint = nearest(dataset, config.presets)
-        raise UserError(f"{path}: there is no data set {dataset!r} in presets; {hint}")
-    if "{variant}" in patterns and variant not in config.definitions:
-        hint = nearest(variant, config.definitions)
-        raise UserError(f"{path}: there is no variant {variant!r} in definitions; {hint}")
+    _check_names(path, config, names)
     values = {}
     for each in fields(kind):
-        parts = [_at(config, key.format(dataset=dataset, variant=variant)) for key in each.metadata["keys"]]
+        parts = [_at(config, key.format(**names)) for key in each.metadata["keys"]]
         values[each.name] = each.metadata["build"](*parts)
     return kind(**values)
+
+
+def _check_names(path: Path, config: Config, names: Mapping[str, str]) -> None:
+    for name, value in names.items():
+        what, known, where = _known(config, name, names)
+        if value not in set(known):
+            raise UserError(f"{path}: there is no {what} {value!r} in {where}; {nearest(value, known)}")
+
+
+def _known(config: Config, name: str, names: Mapping[str, str]) -> tuple[str, Iterable[str], str]:
+    if name == "dataset":
+        return "data set", config.presets, "presets"
+    if name == "variant":
+        return "variant", config.definitions, "definitions"
+    dataset = names["dataset"]
+    return "system", config.presets[dataset].systems, f"presets.{dataset}.systems"
 
 
 def _at(config: Config, key: str) -> Any:

@@ -1,125 +1,25 @@
-"""From trained networks to predictions on test, and from predictions to tidy scores."""
+"""From predictions on test to tidy scores, and both to disk."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from cmad.batches import frame_numbers
-from cmad.combinations import COMBINATIONS, FULL, MODALITIES, contained
+from cmad.combinations import COMBINATIONS, FULL, contained
 from cmad.config.schema import Evaluate
-from cmad.config.schema import Network as Settings
-from cmad.evaluation.consistency import consistency_rows
-from cmad.network.network import Network
-from cmad.predictions import predict_combinations, predict_dropped
+from cmad.entries import Entry
+from cmad.evaluation.predict import Inputs, Predicted
 from cmad.randomness import generator
-from cmad.scores.bootstrap import REFERENCE, paired_difference
+from cmad.scores.bootstrap import REFERENCE, averages, holm, paired_difference, sign_flip_p
 from cmad.scores.constant import constant_outputs
 from cmad.scores.metrics import PRIMARY, scored, scores
 from cmad.store.store import Split, Store
 from cmad.task import Task
-from cmad.training.checkpoint import load_network
 
-
-@dataclass(frozen=True)
-class Predicted:
-    """A variant's predictions on test, for S seeds.
-
-    Attributes:
-        outputs: float32 [S, 7, n, K], NaN where a sample lacks the combination.
-        dropped: float32 [S, P, n, K], by drop ratio.
-        consistency: rows of ``consistency_rows`` with the seed.
-    """
-
-    outputs: NDArray[np.float32]
-    dropped: NDArray[np.float32]
-    consistency: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Where the networks of a data set stand, and how to run them.
-
-    Attributes:
-        store: the data set.
-        network: settings that the checkpoints must have been trained with.
-        evaluate: the evaluate section.
-        consistency_batch, consistency_tau: of the student section, for SIMS.
-        seeds: in the order of the results.
-        device: where to run.
-    """
-
-    store: Store
-    network: Settings
-    evaluate: Evaluate
-    consistency_batch: int
-    consistency_tau: float
-    seeds: tuple[int, ...]
-    device: torch.device
-
-    def load(self, folder: Path, seed: int) -> Network:
-        """The checkpoint of one seed."""
-        return load_network(folder / f"seed-{seed}.pt", self.network, self.store, self.device)
-
-
-def _teacher_representations(inputs: Inputs, folder: Path) -> NDArray[np.float32]:
-    """E^t [S, n, D] on full input, NaN where a sample is incomplete."""
-    test = inputs.store.splits["test"]
-    return np.stack(
-        [
-            predict_combinations(
-                inputs.load(folder, seed), test, inputs.evaluate.batch, inputs.device
-            ).representation[FULL]
-            for seed in inputs.seeds
-        ]
-    )
-
-
-def _predict(inputs: Inputs, folder: Path, teacher: NDArray[np.float32]) -> Predicted:
-    """Run a variant's networks, ``seed-<s>.pt`` in ``folder``, over test."""
-    test, settings, device = inputs.store.splits["test"], inputs.evaluate, inputs.device
-    complete = np.flatnonzero(test.complete)
-    numbers = {m: frame_numbers(test, m, settings.seed) for m in MODALITIES}
-    outputs, dropped, consistency = [], [], []
-    for seed, full in zip(inputs.seeds, teacher, strict=True):
-        network = inputs.load(folder, seed)
-        predictions = predict_combinations(network, test, settings.batch, device)
-        rows = consistency_rows(
-            predictions.representation[:, complete],
-            full[complete],
-            inputs.consistency_batch,
-            inputs.consistency_tau,
-        )
-        consistency += [{"seed": seed} | row for row in rows]
-        outputs.append(predictions.outputs)
-        dropped.append(
-            np.stack(
-                [
-                    predict_dropped(network, test, p, numbers, settings.batch, device)
-                    for p in settings.drop_ratios
-                ]
-            )
-        )
-    return Predicted(np.stack(outputs), np.stack(dropped), consistency)
-
-
-def predict_all(
-    inputs: Inputs, students: Path, teacher: Path, variants: tuple[str, ...]
-) -> dict[str, Predicted]:
-    """Run every variant over test.
-
-    Args:
-        students: folder of folders by variant, each with a ``seed-<s>.pt`` for every seed.
-        teacher: folder with a ``seed-<s>.pt`` for every seed.
-    """
-    representations = _teacher_representations(inputs, teacher)
-    bar = tqdm(variants, desc="evaluate", unit="variant", disable=None)
-    return {variant: _predict(inputs, students / variant, representations) for variant in bar}
+# Fewer seeds can never bring the corrected p of a sign-flip test below .05.
+LEAST_SEEDS = 9
 
 
 def combination_scores(task: Task, outputs: NDArray[np.floating[Any]], split: Split) -> list[dict[str, Any]]:
@@ -201,44 +101,72 @@ def consistency_table(predicted: dict[str, Predicted]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def difference_table(store: Store, predicted: dict[str, Predicted], settings: Evaluate) -> pd.DataFrame:
-    """CMAD minus every other variant, in the average over the seven combinations.
+def difference_table(
+    store: Store, predicted: dict[str, Predicted], rows: tuple[Entry, ...], settings: Evaluate
+) -> pd.DataFrame:
+    """CMAD minus every other row, in the average over the seven combinations.
 
     Returns:
         Columns variant (the other one), metric, difference, low, high, confidence: shares, with the
-        paired bootstrap interval over seeds and test samples. Empty where ``cmad`` is not in the grid.
+        paired bootstrap interval over seeds and test samples; p, p_holm: sign-flip permutation over
+        seeds for TEA and the comparison systems, and its Holm correction over them, empty with fewer
+        than 9 seeds. The table is empty where ``cmad`` is not in the grid.
     """
-    test = store.splits["test"]
-    rows = []
-    for variant, found in predicted.items():
-        if variant != REFERENCE and REFERENCE in predicted:
-            intervals = paired_difference(
-                store.task,
-                predicted[REFERENCE].outputs,
-                found.outputs,
-                test.labels,
-                settings.resamples,
-                settings.confidence,
-                generator(settings.seed, "bootstrap"),
-            )
-            rows += [
-                {"variant": variant, "metric": metric}
-                | interval._asdict()
-                | {"confidence": settings.confidence}
-                for metric, interval in intervals.items()
-            ]
-    return pd.DataFrame(rows, columns=["variant", "metric", "difference", "low", "high", "confidence"])
+    columns = ["variant", "metric", "difference", "low", "high", "confidence", "p", "p_holm"]
+    others = [row for row in rows if row.name != REFERENCE]
+    if REFERENCE not in predicted or not others:
+        return pd.DataFrame(columns=columns)
+    labels, reference = store.splits["test"].labels, predicted[REFERENCE].outputs
+    found = []
+    for row in others:
+        outputs = predicted[row.name].outputs
+        rng = generator(settings.seed, "bootstrap")
+        intervals = paired_difference(
+            store.task, reference, outputs, labels, settings.resamples, settings.confidence, rng
+        )
+        is_system = row.system is not None or row.name == "tea"
+        p = _p_values(store, reference, outputs) if is_system and len(outputs) >= LEAST_SEEDS else {}
+        found += [
+            {"variant": row.name, "metric": metric, "confidence": settings.confidence}
+            | interval._asdict()
+            | {"p": p.get(metric, np.nan)}
+            for metric, interval in intervals.items()
+        ]
+    table = pd.DataFrame(found)
+    table["p_holm"] = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
+    return table[columns]
 
 
-def write_evaluation(folder: Path, inputs: Inputs, predicted: dict[str, Predicted]) -> None:
-    """Write ``<variant>.npz`` with the per-sample predictions, and the four tables as CSV."""
-    for variant, found in predicted.items():
-        np.savez(folder / f"{variant}.npz", outputs=found.outputs, dropped=found.dropped)
+def _p_values(store: Store, a: NDArray[np.float32], b: NDArray[np.float32]) -> dict[str, float]:
+    by_seed = averages(store.task, np.stack([a, b]), store.splits["test"].labels)
+    return {metric: sign_flip_p(values[0] - values[1]) for metric, values in by_seed.items()}
+
+
+def row_table(predicted: dict[str, Predicted], rows: tuple[Entry, ...]) -> pd.DataFrame:
+    """What each row is: columns variant, set ("C" or "U"), models, parameters (of one model)."""
+    return pd.DataFrame(
+        {
+            "variant": row.name,
+            "set": "C" if row.customised else "U",
+            "models": len(COMBINATIONS) if row.customised else 1,
+            "parameters": predicted[row.name].parameters,
+        }
+        for row in rows
+    )
+
+
+def write_evaluation(
+    folder: Path, inputs: Inputs, rows: tuple[Entry, ...], predicted: dict[str, Predicted]
+) -> None:
+    """Write ``<row>.npz`` with the per-sample predictions, and the five tables as CSV."""
+    for name, found in predicted.items():
+        np.savez(folder / f"{name}.npz", outputs=found.outputs, dropped=found.dropped)
     tables = {
+        "rows": row_table(predicted, rows),
         "scores": score_table(inputs.store, predicted, inputs.seeds),
         "drop_ratios": drop_table(inputs.store, predicted, inputs.seeds, inputs.evaluate.drop_ratios),
         "consistency": consistency_table(predicted),
-        "differences": difference_table(inputs.store, predicted, inputs.evaluate),
+        "differences": difference_table(inputs.store, predicted, rows, inputs.evaluate),
     }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)

@@ -8,29 +8,38 @@ samples that natively have all three modalities, for only those have a teacher.
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cmad.combinations import COMBINATIONS, SAMPLERS
+from cmad.combinations import COMBINATIONS
+from cmad.config.schema import Student
 from cmad.losses.auxiliary import auxiliary_loss
 from cmad.losses.cafd import consistency_loss
 from cmad.losses.mar import Banks, mar_weights, mean_difficulty, weakest_weights
 from cmad.losses.task import per_record, task_loss
-from cmad.methods.method import Context, Step
+from cmad.methods.method import Context, Step, chances
+from cmad.network.network import Network
+from cmad.task import Task
 
 
 class Cmad:
     """CMAD, CMAD_w, CMAD_t and their ablations, as the student section says."""
 
-    def __init__(self, context: Context) -> None:
-        self.network = self.trained = context.network
-        self.sampler = SAMPLERS[context.settings.sampler]
-        self._settings = context.settings
-        self._task = context.task
-        device = context.network.classifier.weight.device
+    def __init__(self, network: Network, settings: Student, task: Task, sampler: NDArray[np.float64]) -> None:
+        self.network = self.trained = network
+        self.sampler = sampler
+        self._settings = settings
+        self._task = task
+        device = network.classifier.weight.device
         self._banks = Banks.empty(device)
         self._weights = torch.ones(len(COMBINATIONS), device=device)
         self._warming = True
+
+    def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What is seen."""
+        return masks
 
     def begin_epoch(self, epoch: int) -> None:
         """At epoch G fix Psi for good; until then it is 1 and the banks fill."""
@@ -110,4 +119,4 @@ class Cmad:
 
 def create(context: Context) -> Cmad:
     """See ``cmad.methods.method``."""
-    return Cmad(context)
+    return Cmad(context.network, context.settings, context.task, chances(context))

@@ -7,16 +7,23 @@ A system is one file of this folder with a function ``create(context) -> Method`
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmad.batches import Batch
+from cmad.combinations import SAMPLERS
 from cmad.config.schema import Student
+from cmad.config.values import check_value
+from cmad.errors import UserError
 from cmad.network.network import Network
+from cmad.store.store import Split
 from cmad.task import Task
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,25 @@ class Context:
         network: a student with its initial weights.
         teacher: the trained teacher, frozen, in eval mode.
         settings: the student section, the variant's overrides applied.
+        options: the system's own section, ``presets.<data set>.systems.<system>``; see ``read_options``.
         task: what is predicted.
+        widths, lengths: d and T of each modality.
+        dev: the dev split, for systems that look at it while they train.
+        combination: index into COMBINATIONS of the one combination that a customised model is for;
+            None for a unified one.
+        device: where the network lives.
     """
 
     network: Network
     teacher: Network
     settings: Student
+    options: Mapping[str, Any]
     task: Task
+    widths: Mapping[str, int]
+    lengths: Mapping[str, int]
+    dev: Split
+    combination: int | None
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,14 @@ class Method(Protocol):
     @property
     def sampler(self) -> NDArray[np.float64] | None: ...  # noqa: D102
 
+    def wanted(self, has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which (sample, modality) pairs a step is to hold.
+
+        Args:
+            has: [n, 3], what the samples natively have.
+            masks: [n, 3], what the network is to see of them.
+        """
+
     def begin_epoch(self, epoch: int) -> None:
         """Called before the first step of each epoch, counted from 0."""
 
@@ -97,5 +124,35 @@ class Method(Protocol):
 
 
 def creator(name: str) -> Callable[[Context], Method]:
-    """The ``create`` function of the system of that name; only its own module is imported."""
-    return cast(Callable[[Context], Method], import_module(f"cmad.methods.{name}").create)
+    """The ``create`` function of the system of that name; only its own module is imported.
+
+    Raises:
+        UserError: there is no such system.
+    """
+    try:
+        create = import_module(f"cmad.methods.{name}").create
+    except (ModuleNotFoundError, AttributeError):
+        raise UserError(
+            f"cmad/methods/{name}.py: no such system; write the file, or take {name} out of params.yaml"
+        ) from None
+    return cast(Callable[[Context], Method], create)
+
+
+def chances(context: Context) -> NDArray[np.float64]:
+    """The sampler of the settings, or the one combination of a customised model, [7]."""
+    if context.combination is None:
+        return SAMPLERS[context.settings.sampler]
+    return np.eye(7)[context.combination]
+
+
+def read_options(kind: type[Options], context: Context) -> Options:
+    """A system's own section as its frozen dataclass (see ``cmad.config.schema`` for the fields' ranges).
+
+    Raises:
+        UserError: an unknown or missing key, a value that is not allowed; one line per problem.
+    """
+    problems: list[str] = []
+    options = check_value(kind, {}, context.options, "presets.<data set>.systems.<system>", problems)
+    if problems:
+        raise UserError("\n".join(problems))
+    return cast(Options, options)

@@ -20,6 +20,10 @@ class TaskOnly:
         self.sampler = sampler
         self._task = task
 
+    def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What is seen."""
+        return masks
+
     def begin_epoch(self, epoch: int) -> None:
         """Every epoch is the same."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cmad.methods.method import Context, Step
@@ -15,6 +17,10 @@ class Tea:
 
     def __init__(self, context: Context) -> None:
         self.network = context.teacher
+
+    def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What is seen."""
+        return masks
 
     def begin_epoch(self, epoch: int) -> None:
         """Never called."""

@@ -128,13 +128,14 @@ def _steps(
     if method.sampler is not None:
         drawn = draw_combinations(masks, method.sampler, generator(plan.seed, "combinations", epoch))
         masks = MASKS[drawn]
+    wanted = method.wanted(split.has[order], masks)
     combinations = torch.from_numpy(combination_index(masks)).to(device)
     for start in range(0, len(order), plan.batch):
         chosen = slice(start, start + plan.batch)
         complete = split.complete[order[chosen]]
         taught = torch.from_numpy(order[chosen][complete]).to(device)
         yield Step(
-            batch=collate(split, order[chosen], masks[chosen], device),
+            batch=collate(split, order[chosen], wanted[chosen], device),
             masks=torch.from_numpy(masks[chosen]).to(device),
             combinations=combinations[chosen],
             complete=torch.from_numpy(complete).to(device),

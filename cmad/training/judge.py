@@ -1,6 +1,6 @@
 """How an epoch is judged on dev, of teacher and student. Test is never seen here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -58,11 +58,12 @@ def student_judge(
     network: Network,
     split: Split,
     task: Task,
-    select: Literal["average", "full"],
+    chosen: Sequence[int],
+    seen: Sequence[int],
     batch: int,
     device: torch.device,
 ) -> Judge:
-    """Judge by dev F1: averaged over the combinations, or that of LAV alone (B12).
+    """Judge by dev F1, averaged over the combinations ``chosen`` of those ``seen``.
 
     Each combination counts by the number of dev samples that have it, so that one that hardly any
     sample has does not choose the epoch.
@@ -70,18 +71,19 @@ def student_judge(
     possible = contained(split.has)
     counts = possible.sum(0)
 
+    def average(f1: Mapping[int, float], of: Sequence[int]) -> float:
+        known = [j for j in of if j in f1 and not np.isnan(f1[j])]
+        return float(np.average([f1[j] for j in known], weights=counts[known])) if known else float("nan")
+
     def judge(epoch: int) -> tuple[float, Mapping[str, float]]:
         del epoch
-        outputs = predict_combinations(network, split, batch, device).outputs
-        f1 = np.array(
-            [
-                scores(task, outputs[j, rows], split.labels[rows])["f1"] if rows.any() else np.nan
-                for j, rows in enumerate(possible.T)
-            ]
-        )
-        known = ~np.isnan(f1)
-        average = float(np.average(f1[known], weights=counts[known])) if known.any() else float("nan")
-        columns = {f"dev_f1_{c}": float(value) for c, value in zip(COMBINATIONS, f1, strict=True)}
-        return (average if select == "average" else float(f1[FULL])), {"dev_f1": average} | columns
+        outputs = predict_combinations(network, split, batch, device, seen).outputs
+        f1 = {
+            j: scores(task, outputs[j, rows], split.labels[rows])["f1"]
+            for j, rows in enumerate(possible.T)
+            if j in seen and rows.any()
+        }
+        columns = {f"dev_f1_{COMBINATIONS[j]}": value for j, value in f1.items()}
+        return average(f1, chosen), {"dev_f1": average(f1, seen)} | columns
 
     return judge

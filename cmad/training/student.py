@@ -1,10 +1,16 @@
 """Training one system from a teacher."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
 
+from cmad.combinations import COMBINATIONS, FULL, contained
 from cmad.config.schema import Network as Settings
 from cmad.config.schema import Student
-from cmad.methods.method import Context, creator
+from cmad.errors import UserError
+from cmad.methods.method import Context, Method, creator
 from cmad.network.network import Network
 from cmad.randomness import torch_seeded
 from cmad.store.store import Store
@@ -14,28 +20,64 @@ from cmad.training.judge import student_judge
 from cmad.training.teacher_cache import TeacherCache
 
 
-def train_student(
-    method_name: str,
+def create_method(
+    name: str,
     store: Store,
     network: Settings,
     student: Student,
+    options: Mapping[str, Any],
     teacher: Network,
+    combination: int | None,
+    seed: int,
+    device: torch.device,
+) -> Method:
+    """A system with its initial weights, which depend on the seed alone, so that systems start alike."""
+    with torch_seeded(seed, "student weights"):
+        model = build_network(network, store).to(device)
+        context = Context(
+            network=model,
+            teacher=teacher,
+            settings=student,
+            options=options,
+            task=store.task,
+            widths=store.widths,
+            lengths=store.manifest["max_frames"],
+            dev=store.splits["dev"],
+            combination=combination,
+            device=device,
+        )
+        return creator(name)(context)
+
+
+def train_student(
+    method: Method,
+    store: Store,
+    student: Student,
     cache: TeacherCache,
+    combination: int | None,
     seed: int,
     label: str,
     device: torch.device,
 ) -> Fitted:
     """Train one student of one seed; the epoch kept is chosen on dev.
 
-    The initial weights depend on the seed alone, so that variants start alike.
+    Args:
+        combination: index of the one combination to train, select and test on; None for all seven.
+
+    Raises:
+        UserError: the training diverged, or no sample has the combination.
     """
-    with torch_seeded(seed, "student weights"):
-        model = build_network(network, store).to(device)
-    method = creator(method_name)(Context(model, teacher, student, store.task))
     if method.trained is None:
         return Fitted(method.network.state_dict(), [])
-    dev, train = store.splits["dev"], store.splits["train"]
-    judge = student_judge(method.network, dev, store.task, student.select, student.batch, device)
+    train, dev = store.splits["train"], store.splits["dev"]
+    seen = range(len(COMBINATIONS)) if combination is None else (combination,)
+    chosen = (FULL,) if combination is None and student.select == "full" else seen
+    rows = np.flatnonzero(contained(train.has)[:, seen].any(1))
+    if not len(rows) or not contained(dev.has)[:, seen].any():
+        raise UserError(
+            f"{label}: no train or dev sample has {COMBINATIONS[seen[0]]}; "
+            "take the system out of customised, or give such samples"
+        )
+    judge = student_judge(method.network, dev, store.task, chosen, seen, student.batch, device)
     plan = Plan(student.optimiser, student.batch, student.epochs, student.dropout_off, seed, label)
-    rows = torch.arange(len(train)).numpy()
     return fit(method, train, rows, cache, judge, plan, device)

@@ -1,0 +1,79 @@
+"""All students of one row of the tables: every seed, and for a customised system every combination."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cmad.combinations import COMBINATIONS
+from cmad.config.schema import Network as Settings
+from cmad.config.schema import Student
+from cmad.device import choose_device
+from cmad.files import whole_folder
+from cmad.randomness import torch_threads
+from cmad.store.store import open_store
+from cmad.training.checkpoint import checkpoint_name, load_network, save_network
+from cmad.training.student import create_method, train_student
+from cmad.training.teacher_cache import load_cache
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        method: name of a file in ``cmad/methods``.
+        options: its own section, empty for the project's own methods.
+        network, student: see ``cmad.config.schema``.
+        seeds, threads, device: likewise.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    network: Settings
+    student: Student
+    seeds: tuple[int, ...]
+    threads: int
+    device: str
+
+
+def train_students(
+    recipe: Recipe, store_folder: Path, teachers: Path, target: Path, customised: bool
+) -> None:
+    """Train them and write ``target``: a checkpoint for each, and ``log.csv``.
+
+    Args:
+        store_folder: the data set's store.
+        teachers: the teacher stage's folder; student seed s learns from teacher seed s.
+        target: replaced on success, untouched on failure.
+        customised: one model for each combination instead of one for all.
+    """
+    device = choose_device(recipe.device)
+    store = open_store(store_folder)
+    combinations = range(len(COMBINATIONS)) if customised else (None,)
+    logs = []
+    with torch_threads(recipe.threads), whole_folder(target) as folder:
+        for seed in recipe.seeds:
+            teacher = load_network(teachers / checkpoint_name(seed), recipe.network, store, device)
+            cache = load_cache(teachers / f"train-{seed}.npz", device)
+            for combination in combinations:
+                method = create_method(
+                    recipe.method,
+                    store,
+                    recipe.network,
+                    recipe.student,
+                    recipe.options,
+                    teacher,
+                    combination,
+                    seed,
+                    device,
+                )
+                name = "" if combination is None else f" {COMBINATIONS[combination]}"
+                label = f"{target.name}{name}, seed {seed}"
+                fitted = train_student(method, store, recipe.student, cache, combination, seed, label, device)
+                path = folder / checkpoint_name(seed, combination)
+                save_network(path, fitted.state, recipe.network, store)
+                logs.append(pd.DataFrame(fitted.log).assign(seed=seed, combination=name.strip()))
+        pd.concat(logs).to_csv(folder / "log.csv", index=False)
