@@ -1,23 +1,28 @@
 """The scores and logs of the grid to tables, figures and the report."""
 
 from cmad.config.stages import ReportParams, read
+from cmad.entries import entries
 from cmad.files import whole_file, whole_folder
 from cmad.report.load import load
 from cmad.report.markdown import report
+from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_figures, write_series, write_tables
-from stages.command import PARAMS, REPORTS, RUNS, main
+from stages.command import PARAMS, REPORTS, RUNS, TIMES, main
 
 
 def run() -> None:
     """Report on every data set of the grid."""
     params = read(PARAMS, ReportParams)
-    of = [load(RUNS, dataset, params.variants, params.seeds) for dataset in params.datasets]
+    rows = entries(params.variants, params.unified, params.customised)
+    of = [load(RUNS, dataset, rows, params.seeds) for dataset in params.datasets]
+    seconds = {dataset: read_seconds(TIMES, dataset, rows) for dataset in params.datasets}
     with (
         whole_folder(REPORTS / "tables") as tables,
         whole_folder(REPORTS / "figures") as figures,
         whole_folder(REPORTS / "plots") as plots,
         whole_file(REPORTS / "metrics.json") as metrics,
         whole_file(REPORTS / "report.md") as text,
+        whole_file(REPORTS / "times.md") as untracked,
     ):
         for cells in of:
             write_tables(cells, tables)
@@ -25,6 +30,7 @@ def run() -> None:
         write_series(of, plots)
         metrics.write_text(metrics_json(of), encoding="utf-8")
         text.write_text(report(of, params.threads), encoding="utf-8")
+        untracked.write_text(times(of, seconds), encoding="utf-8")
     print(f"report: {REPORTS / 'report.md'}")
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,37 @@ import pytest
 import yaml
 
 from cmad.combinations import COMBINATIONS, MODALITIES
+from cmad.entries import Entry, customised, entries, unified
 from cmad.errors import UserError
 from cmad.report.curves import training_figure
-from cmad.report.figures import combination_figure, drop_figure
+from cmad.report.drops import drawn_rows, drop_figure, gap_figure
+from cmad.report.figures import combination_figure
 from cmad.report.load import Cells, load
 from cmad.report.markdown import report
 from cmad.report.series import warm_up
-from cmad.report.style import variant_looks
+from cmad.report.style import system_looks, variant_looks
+from cmad.report.systems import compared, footnotes, mark
 from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, cell_text, markdown, tidy
+from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
 from tests.project import ROOT, small_params
 
 VARIANTS = ("tea", "dropout", "cmad")
-BASE = {"tea": 0.6, "dropout": 0.7, "cmad": 0.8}
+ROWS = entries(VARIANTS, (), ())
+# A grid with systems; "own" is one that nobody described.
+SYSTEM_ROWS = entries(
+    ("tea", "dropout", "cmad", "cmad_w", "no_mar"), ("mmanet", "umdf", "own"), ("corrkd", "umdf")
+)
+BASE = {"tea": 0.6, "dropout": 0.7, "cmad": 0.8} | {
+    "corrkd_customised": 0.75,
+    "umdf_customised": 0.55,
+    "mmanet_unified": 0.8,
+    "umdf_unified": 0.54,
+    "own_unified": 0.5,
+    "cmad_w": 0.65,
+    "no_mar": 0.85,
+}
 SEEDS = (0, 1)
 RATIOS = (0.0, 0.5, 1.0)
 METRICS = {
@@ -79,14 +97,16 @@ def make_tree(
     seeds: tuple[int, ...] = SEEDS,
     counts: dict[str, int] = COUNTS,
     data_format: str = "demo",
+    rows: tuple[Entry, ...] = ROWS,
 ) -> None:
     """Write what the stages leave of one data set."""
     here = runs / dataset
-    for folder in ("store", "evaluation", "teacher", *(f"students/{v}" for v in VARIANTS)):
+    names = [row.name for row in rows]
+    for folder in ("store", "evaluation", "teacher", *(f"students/{v}" for v in names)):
         (here / folder).mkdir(parents=True)
     (here / "store/manifest.json").write_text(json.dumps(manifest(kind, counts, data_format)))
     possible = [c for c in COMBINATIONS if counts[c]]
-    grid = [(v, s) for v in VARIANTS for s in seeds]
+    grid = [(v, s) for v in names for s in seeds]
 
     def n(metric: str, combination: str) -> int:
         # Four samples have label 0, which accuracy and F1 of a regression leave out.
@@ -127,20 +147,29 @@ def make_tree(
     ]
     write("consistency", "variant seed combination metric value n", closeness)
     differences = [
-        (v, m, 0.8 - BASE[v], -0.0004, 0.25, 0.9)
-        for v in VARIANTS
-        if v != "cmad"
+        (r.name, m, 0.8 - BASE[r.name], -0.0004, 0.25, 0.9, *p_values(r, seeds))
+        for r in rows
+        if r.name != "cmad"
         for m in ("accuracy", "f1", "f1_paper")
     ]
-    write("differences", "variant metric difference low high confidence", differences)
-    for variant in VARIANTS:
-        write_log(here / "students" / variant / "log.csv", variant, seeds)
+    write("differences", "variant metric difference low high confidence p p_holm", differences)
+    models = [(r.name, *(("C", 7) if r.customised else ("U", 1)), 640_000 + i) for i, r in enumerate(rows)]
+    write("rows", "variant set models parameters", models)
+    for row in rows:
+        if not row.customised:
+            write_log(here / "students" / row.name / "log.csv", row.name, seeds)
     teacher = [
         {"epoch": e, "loss": 1 / (e + 1), "dev_loss": 1.1 / (e + 1), "dev_f1_LAV": 0.8, "seed": s}
         for s in seeds
         for e in range(3)
     ]
     pd.DataFrame(teacher).to_csv(here / "teacher/log.csv", index=False)
+
+
+def p_values(row: Entry, seeds: tuple[int, ...]) -> tuple[float, float]:
+    """p and p_holm: only of systems, and only with enough seeds."""
+    tested = len(seeds) >= 9 and (row.system is not None or row.name == "tea")
+    return (2 / 512, 6 / 512) if tested else (float("nan"), float("nan"))
 
 
 def write_log(path: Path, variant: str, seeds: tuple[int, ...]) -> None:
@@ -155,7 +184,7 @@ def write_log(path: Path, variant: str, seeds: tuple[int, ...]) -> None:
 
 
 def cells_of(runs: Path, dataset: str = "demo", seeds: tuple[int, ...] = SEEDS) -> Cells:
-    return load(runs, dataset, VARIANTS, seeds)
+    return load(runs, dataset, ROWS, seeds)
 
 
 def tables(text: str) -> dict[str, list[dict[str, list[str]]]]:
@@ -170,9 +199,17 @@ def tables(text: str) -> dict[str, list[dict[str, list[str]]]]:
             if not inside:
                 found.setdefault(heading, []).append({})
             if not fields[0].startswith(":-"):
+                assert fields[0] not in found[heading][-1] or heading == "Systems"
                 found[heading][-1][fields[0]] = fields[1:]
         inside = line.startswith("|")
     return found
+
+
+def systems_table(text: str) -> list[list[str]]:
+    """The lines of the first comparison, without the rule: its first field is not unique."""
+    (block,) = re.findall(r"### Systems\n\n.*\n\n((?:^\|.*\n)+)", text, flags=re.MULTILINE)[:1]
+    lines = [[field.strip() for field in line.strip("|").split("|")] for line in block.splitlines()]
+    return [lines[0], *lines[2:]]
 
 
 def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -220,6 +257,275 @@ def prepare(folder: Path, runs: Path) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# Systems
+
+
+@pytest.fixture(scope="module")
+def systems(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    folder = tmp_path_factory.mktemp("systems")
+    make_tree(folder, rows=SYSTEM_ROWS)
+    return load(folder, "demo", SYSTEM_ROWS, SEEDS)
+
+
+def both(base: int, bold: bool = False) -> list[str]:
+    """The columns of a row: accuracy / F1, which is a tenth of a point higher."""
+    j = [*range(7), 3]
+    spread = [*["1.4"] * 7, "0.2"]
+    star = "**" * bold
+    return [
+        f"{star}{base + i:.1f} ± {s}{star} / {star}{base + i + 0.1:.1f} ± {s}{star}"
+        for i, s in zip(j, spread, strict=True)
+    ]
+
+
+def test_comparison_cell_by_cell(systems: Cells) -> None:
+    assert systems_table(report([systems], 1)) == [
+        ["set", "system", *COMBINATIONS, "Avg.", "models", "parameters"],
+        ["", "n", "96", "91", "86", "91", "86", "81", "81", "", "", ""],
+        ["C", r"CorrKD\*", *both(75), "7", "0.64 M"],
+        ["C", "UMDF†", *both(55), "7", "0.64 M"],
+        ["U", "TEA", *both(60), "1", "0.64 M"],
+        ["U", r"MMANet\*", *both(80, bold=True), "1", "0.64 M"],
+        ["U", "UMDF†‡", *both(54), "1", "0.64 M"],
+        ["U", "own?", *both(50), "1", "0.64 M"],
+        ["U", "CMAD_w†", *both(65), "1", "0.64 M"],
+        ["U", "CMAD", *both(80, bold=True), "1", "0.64 M"],
+        ["ref.", "dropout", *both(70), "1", "0.64 M"],
+        ["ref.", "constant predictor", *["55.0 / 55.0"] * 8, "", ""],
+        ["ref.", "Bayes ceiling", *["90.0 / 90.0"] * 8, "", ""],
+    ]
+
+
+def test_best_accuracy_and_f1_are_bold_each_by_itself(systems: Cells) -> None:
+    scores = systems.scores.copy()
+    better = (scores["variant"] == "tea") & (scores["combination"] == "A") & (scores["metric"] == "f1")
+    scores.loc[better, "value"] = 0.95
+    reference = (scores["variant"] == "dropout") & (scores["combination"] == "L")
+    scores.loc[reference, "value"] = 0.99
+    found = systems_table(report([replace(systems, scores=scores)], 1))
+    tea, cmad = (next(line for line in found if line[1] == name) for name in ("TEA", "CMAD"))
+    assert tea[3] == "61.0 ± 1.4 / **95.0 ± 0.0**"
+    assert cmad[3] == "**81.0 ± 1.4** / 81.1 ± 1.4"
+    assert cmad[2] == "**80.0 ± 1.4** / **80.1 ± 1.4**", "a reference takes nobody's place"
+
+
+def test_what_cmad_wins_is_said(systems: Cells) -> None:
+    scores = systems.scores.copy()
+    ahead = (scores["variant"] == "tea") & (scores["combination"] != "L") & (scores["metric"] == "f1")
+    scores.loc[ahead, "value"] = 0.95
+    text = report([replace(systems, scores=scores)], 1)
+    everywhere = ", ".join((*COMBINATIONS, "Avg."))
+    assert f"CMAD is best, ties included, in accuracy in: {everywhere}; in F1 in: L. " in text
+    scores.loc[scores["variant"] == "cmad", "value"] = 0.1
+    text = report([replace(systems, scores=scores)], 1)
+    assert "CMAD is best, ties included, in accuracy in: no column; in F1 in: no column. " in text
+
+
+def test_combination_that_no_sample_has_is_a_dash_in_the_comparison(tmp_path: Path) -> None:
+    make_tree(tmp_path, counts=COUNTS | {"LAV": 0})
+    found = systems_table(report([cells_of(tmp_path)], 1))
+    assert {line[8] for line in found[2:]} == {NO_VALUE}
+    assert found[1][8] == "0"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [(987, "1.0 k"), (41_260, "41.3 k"), (99_999, "100.0 k"), (100_000, "0.10 M"), (7_125_000, "7.12 M")],
+)
+def test_sizes_are_in_thousands_or_millions(systems: Cells, parameters: int, shown: str) -> None:
+    changed = replace(systems, models=systems.models.assign(parameters=parameters))
+    assert systems_table(report([changed], 1))[2][-1] == shown
+
+
+def test_comparison_as_csv(systems: Cells, tmp_path: Path) -> None:
+    write_tables(systems, tmp_path)
+    lines = (tmp_path / "demo_systems.csv").read_text(encoding="utf-8").splitlines()
+    heads = (
+        "set,system,variant,status,addition,models,parameters,combination,n,accuracy,accuracy_std,f1,f1_std"
+    )
+    assert lines[0] == heads
+    records = pd.read_csv(tmp_path / "demo_systems.csv").to_dict("records")
+    assert len(records) == 11 * 8
+    (row,) = (r for r in records if (r["variant"], r["combination"]) == ("umdf_unified", "A"))
+    assert [row[name] for name in ("set", "system", "status")] == ["U", "UMDF", "reconstructed"]
+    assert [row[name] for name in ("addition", "models", "parameters", "n")] == [True, 1, 640_003, 91]
+    assert row["f1"] == sum(value("umdf_unified", s, "A", "f1") for s in SEEDS) / 2
+    assert {r["status"] for r in records if r["variant"] == "dropout"} == {"baseline"}
+    assert lines[-1].startswith("ref.,Bayes ceiling,ceiling,reference,False,,,Avg.,,0.9")
+    assert "C,CorrKD,corrkd_customised,adapted,False,7,640000,Avg.,,0.78" in "\n".join(lines)
+
+
+def test_order_of_the_comparison_is_not_that_of_the_grid() -> None:
+    rows = entries(("cmad", "cmad_t", "no_mar", "cmad_w", "dropout", "tea"), ("umdf", "mmanet"), ("umdf",))
+    assert [row.name for row in compared(rows)] == [
+        *("umdf_customised", "tea", "umdf_unified", "mmanet_unified", "cmad_w", "cmad_t", "cmad")
+    ]
+    assert compared(entries(("dropout", "no_mar"), (), ())) == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (Entry("tea"), ""),
+        (Entry("dropout"), ""),
+        (Entry("no_mar"), ""),
+        (Entry("cmad"), ""),
+        (Entry("cmad_t"), ""),
+        (Entry("cmad_w"), "†"),
+        (unified("mmanet"), "*"),
+        (customised("mplmm"), "*"),
+        (unified("mplmm"), "*‡"),
+        (customised("corrkd"), "*"),
+        (unified("corrkd"), "*‡"),
+        (customised("umdf"), "†"),
+        (unified("umdf_full"), "†‡"),
+        (unified("own"), "?"),
+        (customised("own"), "?"),
+    ],
+)
+def test_marks(row: Entry, expected: str) -> None:
+    assert mark(row) == expected
+
+
+def test_every_mark_has_a_footnote_and_no_other(systems: Cells) -> None:
+    text = report([systems], 1)
+    notes = footnotes(compared(SYSTEM_ROWS))
+    assert [note.split()[0] for note in notes] == [r"\*", "†", "‡", "?"]
+    assert "  \n".join(notes) in text
+    assert "recalled and not read again" in notes[0]
+    assert "MPLMM" not in notes[0], "only what stands in the table"
+    assert notes[1].count("UMDF,") == 1, "both sets share a note"
+    assert footnotes(compared(ROWS)) == []
+
+
+def test_marks_stand_in_every_table_of_rows(systems: Cells) -> None:
+    found = tables(report([systems], 1))
+    headings = ("Accuracy", "F1", "Drop ratios", "Consistency with the teacher", "cmad minus the others")
+    for heading in headings:
+        for table in found[heading]:
+            assert {r"corrkd_customised\*", "umdf_unified†‡", "own_unified?", "cmad_w†", "no_mar"} <= set(
+                table
+            )
+
+
+def test_grid_with_systems_is_said(systems: Cells) -> None:
+    text = report([systems], 1)
+    assert (
+        "1 data set (demo), 5 variants (tea, dropout, cmad, cmad_w, no_mar), 3 unified systems "
+        "(mmanet, umdf, own), 2 customised systems (corrkd, umdf), 2 seeds (0, 1), 1 thread." in text
+    )
+    assert (
+        "A customised system is shown by its model for LAV. The figures leave CMAD's ablations out." in text
+    )
+    assert "Customised systems are left out" in text
+
+
+def test_few_seeds_have_no_p(systems: Cells, text: str) -> None:
+    sentence = (
+        "With 2 seeds a sign-flip test over seeds cannot reach .05 after correction, so none is shown.\n"
+    )
+    for each in (report([systems], 1), text):
+        assert sentence in each
+        (table,) = tables(each)["cmad minus the others"]
+        assert table["variant"] == ["accuracy", "f1"]
+
+
+def test_nine_seeds_have_p(tmp_path: Path) -> None:
+    seeds = tuple(range(9))
+    make_tree(tmp_path, rows=SYSTEM_ROWS, seeds=seeds)
+    cells = load(tmp_path, "demo", SYSTEM_ROWS, seeds)
+    text = report([cells], 1)
+    (table,) = tables(text)["cmad minus the others"]
+    assert table["variant"] == ["accuracy", "f1", "accuracy p", "accuracy p_holm", "f1 p", "f1 p_holm"]
+    assert table["tea"] == ["+20.0 [0.0, +25.0]"] * 2 + ["0.0039", "0.0117"] * 2
+    assert table["no_mar"] == ["-5.0 [0.0, +25.0]"] * 2 + [""] * 4
+    assert "cannot reach" not in text
+    write_tables(cells, tmp_path)
+    assert "cmad,tea,f1," in (csv := (tmp_path / "demo_differences.csv").read_text())
+    assert f",{2 / 512!r},{6 / 512!r}\n" in csv
+
+
+def test_a_test_that_could_be_made_is_not_called_impossible(tmp_path: Path) -> None:
+    """With six seeds and one system the least p is 2 / 64."""
+    make_tree(tmp_path, seeds=(0, 1, 2, 3, 4, 5))
+    text = report([cells_of(tmp_path, seeds=(0, 1, 2, 3, 4, 5))], 1)
+    assert "cannot reach" not in text
+    assert "No sign-flip test over seeds was made." in text
+
+
+def test_logs_of_customised_systems_are_not_read(systems: Cells) -> None:
+    assert set(systems.logs) == {row.name for row in SYSTEM_ROWS if not row.customised} - {"tea"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stage_name"), [("umdf_unified", "unified@demo-umdf"), ("no_mar", "student@demo-no_mar")]
+)
+def test_a_missing_log_is_named_with_the_stage_of_its_kind(
+    tmp_path: Path, name: str, stage_name: str
+) -> None:
+    make_tree(tmp_path, rows=SYSTEM_ROWS)
+    (tmp_path / "demo/students" / name / "log.csv").unlink()
+    with pytest.raises(UserError, match=rf"{name}.log\.csv: .*; run its stage.*{stage_name}$"):
+        load(tmp_path, "demo", SYSTEM_ROWS, SEEDS)
+
+
+# Times
+
+
+def test_times_row_by_row(systems: Cells, tmp_path: Path) -> None:
+    recorded = {
+        "teacher-demo": '{"seconds": 7.25}',
+        "student-demo-cmad": '{"seconds": 60}',
+        "student-demo-tea": '{"seconds": 1}',
+        "student-demo-dropout": "broken",
+        "system-demo-umdf-customised": '{"seconds": 70.04}',
+        "system-demo-umdf-unified": '{"seconds": 10}',
+        "system-other-corrkd-customised": '{"seconds": 99}',
+    }
+    for name, text in recorded.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    seconds = read_seconds(tmp_path, "demo", SYSTEM_ROWS)
+    assert seconds == {
+        "teacher": 7.25,
+        "umdf_customised": 70.04,
+        "umdf_unified": 10.0,
+        "tea": 1.0,
+        "cmad": 60.0,
+    }
+    cached = "restored from cache"
+    assert tables(times([systems], {"demo": seconds}))["demo"] == [
+        {
+            "row": ["models", "seconds"],
+            "teacher, shared": ["2", "7.2"],
+            r"corrkd_customised\*": ["14", cached],
+            "umdf_customised†": ["14", "70.0"],
+            r"mmanet_unified\*": ["2", cached],
+            "umdf_unified†‡": ["2", "10.0"],
+            "own_unified?": ["2", cached],
+            "tea": ["0", "trains nothing"],
+            "dropout": ["2", cached],
+            "cmad": ["2", "60.0"],
+            "cmad_w†": ["2", cached],
+            "no_mar": ["2", cached],
+        }
+    ]
+
+
+def test_times_change_only_the_file_that_git_ignores(
+    reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(reported, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    Path("data/times").mkdir(exist_ok=True)
+    Path("data/times/student-demo-cmad.json").write_text('{"seconds": 4321.5}')
+    stage.run()
+    before, after = contents(reported / "reports"), contents(Path("reports"))
+    assert {name for name in before if before[name] != after[name]} == {"times.md"}
+    assert b"4321.5" in after["times.md"]
+    assert "/reports/times.md" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "`times.md`" in after["report.md"].decode()
 
 
 # Tables
@@ -270,7 +576,7 @@ def test_classification_has_paper_comparable_and_macro_f1(runs: Path) -> None:
     assert found["Accuracy"][0]["n"][:3] == ["100", "95", "90"]
     assert found["Paper-comparable F1"][0]["cmad"][0] == "**80.0 ± 1.4**"
     assert found["Macro F1"][0]["cmad"][0] == "**80.0 ± 1.4**"
-    assert found["cmad minus the other variants"][0]["variant"] == ["accuracy", "f1", "f1_paper"]
+    assert found["cmad minus the others"][0]["variant"] == ["accuracy", "f1", "f1_paper"]
     assert "Mean absolute error and correlation" not in found
     assert found["Data"][0]["label yes, %"] == ["25.0"] * 3
 
@@ -293,7 +599,7 @@ def test_binary_labels_are_named(tmp_path: Path) -> None:
 
 
 def test_regression_compares_accuracy_and_f1_with_intervals(text: str) -> None:
-    (table,) = tables(text)["cmad minus the other variants"]
+    (table,) = tables(text)["cmad minus the others"]
     assert table == {
         "variant": ["accuracy", "f1"],
         "tea": ["+20.0 [0.0, +25.0]"] * 2,
@@ -331,11 +637,13 @@ def test_gap_to_the_ceiling_in_words(text: str) -> None:
 
 
 def test_without_cmad_the_best_variant_stands_for_the_others(runs: Path) -> None:
-    cells = load(runs, "demo", ("tea", "dropout"), SEEDS)
+    cells = load(runs, "demo", entries(("tea", "dropout"), (), ()), SEEDS)
     text = report([cells], 1)
     assert "On average dropout stays 17.0 points below" in text
-    assert "minus the other variants" not in text
+    assert "minus the others" not in text
     assert "MAR weights" not in text
+    assert "CMAD is best" not in text
+    assert "minus CMAD" not in text
 
 
 def test_what_was_run_is_said(runs: Path) -> None:
@@ -401,6 +709,12 @@ def without(**wanted: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
             "evaluation/scores.csv",
             without(variant="cmad", seed=1, combination="LA", metric="f1"),
             "no row for variant cmad, seed 1, combination LA, metric f1",
+            "evaluate@demo",
+        ),
+        (
+            "evaluation/rows.csv",
+            without(variant="cmad"),
+            "no row for variant cmad",
             "evaluate@demo",
         ),
         (
@@ -495,6 +809,7 @@ def test_a_missing_cell_is_named_with_its_stage(
     ("file", "stage_name"),
     [
         ("store/manifest.json", "preprocess@demo"),
+        ("evaluation/rows.csv", "evaluate@demo"),
         ("evaluation/scores.csv", "evaluate@demo"),
         ("evaluation/drop_ratios.csv", "evaluate@demo"),
         ("evaluation/consistency.csv", "evaluate@demo"),
@@ -540,11 +855,12 @@ def test_a_variant_that_trains_nothing_has_an_empty_log(own: Path, text: str) ->
 
 
 def test_stage_writes_everything(reported: Path) -> None:
-    figures = ("accuracy", "f1", "drop_ratios", "mar_weights", "training")
-    subjects = ("combinations", "drop_ratios", "consistency", "differences", "data")
+    figures = ("accuracy", "f1", "drop_ratios", "drop_gaps", "mar_weights", "training")
+    subjects = ("systems", "combinations", "drop_ratios", "consistency", "differences", "data")
     series = ("training", "mar_weights", "drop_ratios")
     assert set(contents(reported / "reports")) == {
         "report.md",
+        "times.md",
         "metrics.json",
         *(f"plots/{name}.csv" for name in series),
         *(f"figures/demo_{name}.png" for name in figures),
@@ -602,7 +918,7 @@ def test_metrics_are_averages_to_four_digits(reported: Path, runs: Path) -> None
     assert json.loads(text) == {"demo": shares}
     two = metrics_json([cells_of(runs), cells_of(runs, "demo_classes")])
     assert json.loads(two) == {"demo": shares, "demo_classes": shares}
-    one = json.loads(metrics_json([load(runs, "demo", VARIANTS, (0,))]))
+    one = json.loads(metrics_json([load(runs, "demo", ROWS, (0,))]))
     assert one["demo"]["tea"]["accuracy"] == 0.6286
 
 
@@ -619,8 +935,8 @@ def test_csv_keeps_all_digits(reported: Path) -> None:
     assert "splits,samples,train,100\n" in data
     assert 'splits,"positive among the others, %",train,0.475\n' in data
     differences = (reported / "reports/tables/demo_differences.csv").read_text().splitlines()
-    assert differences[0] == "reference,variant,metric,difference,low,high"
-    assert differences[1] == f"cmad,tea,accuracy,{0.8 - 0.6!r},-0.0004,0.25"
+    assert differences[0] == "reference,variant,metric,difference,low,high,p,p_holm"
+    assert differences[1] == f"cmad,tea,accuracy,{0.8 - 0.6!r},-0.0004,0.25,,"
 
 
 def test_plots_of_dvc_find_their_columns_and_templates(reported: Path) -> None:
@@ -734,21 +1050,30 @@ def test_of_many_variants_three_stand_out_and_always_look_alike() -> None:
     assert list(variant_looks(tuple("abcdefgh"))) == ["a", "b", "c"]
 
 
+def test_up_to_twelve_systems_look_different() -> None:
+    names = ("mmanet", "mplmm", "umdf", "umdf_full", "corrkd", "cmad_w", "cmad_t", "own", "other", *VARIANTS)
+    found = system_looks(names)
+    assert set(found) == set(names)
+    for part in ("colour", "marker", "line"):
+        assert len({getattr(look, part) for look in found.values()}) == len(names)
+    assert {v: found[v] for v in VARIANTS} == variant_looks(VARIANTS)
+    assert list(system_looks(("umdf", "cmad", "umdf"))) == ["cmad", "umdf"]
+
+
 def test_figures_of_a_large_grid(tmp_path: Path) -> None:
-    """Fifteen variants, of which most are drawn in grey."""
-    make_tree(tmp_path)
-    names = [*VARIANTS, *(f"variant_{i}" for i in range(12))]
-
-    def repeat(table: pd.DataFrame) -> pd.DataFrame:
-        dropout = table[table["variant"] == "dropout"]
-        return pd.concat([table, *(dropout.assign(variant=v) for v in names[3:])])
-
-    for name in ("scores", "drop_ratios", "consistency", "differences"):
-        edit(tmp_path / "demo/evaluation" / f"{name}.csv", repeat)
-    for variant in names[3:]:
-        (tmp_path / "demo/students" / variant).mkdir()
-        write_log(tmp_path / "demo/students" / variant / "log.csv", "dropout", SEEDS)
-    cells = load(tmp_path, "demo", tuple(names), SEEDS)
+    make_tree(tmp_path, rows=SYSTEM_ROWS)
+    cells = load(tmp_path, "demo", SYSTEM_ROWS, SEEDS)
+    assert [row.name for row in drawn_rows(cells)] == [r.name for r in SYSTEM_ROWS if r.name != "no_mar"]
     drop_figure(cells, tmp_path / "drops.png")
+    gap_figure(cells, tmp_path / "gaps.png")
     training_figure(cells, tmp_path / "curves.png")
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("drops.png", "curves.png"))
+    combination_figure(cells, "accuracy", tmp_path / "accuracy.png")
+    sizes = [(tmp_path / f"{n}.png").stat().st_size for n in ("drops", "gaps", "curves", "accuracy")]
+    assert min(sizes) > 10_000
+
+
+def test_small_grids_are_drawn_whole_and_large_ones_without_systems_too(runs: Path) -> None:
+    cells = cells_of(runs)
+    assert drawn_rows(cells) == list(ROWS)
+    many = tuple(Entry(f"variant_{i}") for i in range(9))
+    assert drawn_rows(replace(cells, rows=many)) == list(many)

@@ -31,27 +31,28 @@ _WIDE = 8
 
 
 def training_figure(cells: Cells, path: Path) -> None:
-    """Dev F1 and the terms of the loss by epoch, of the students; the teacher's losses."""
+    """Dev F1 and the terms of the loss by epoch, of one student per seed; the teacher's losses."""
     found = variant_looks(list(cells.logs))
     n = {name: cells.manifest["splits"][name]["n"] for name in ("train", "dev")}
     title = f"{cells.dataset}: training ({n['train']} train, {n['dev']} dev samples, {seeds_text(cells)})"
     with sheet(path, title, 11, 6.4) as figure:
         panels = figure.subplots(2, 3)
         scores, *losses, teacher = panels.flat
-        draw_bands(scores, {v: by_epoch(log, "dev_f1") * 100 for v, log in cells.logs.items()}, found)
+        dev = {v: by_epoch(log, "dev_f1") * 100 for v, log in cells.logs.items()}
+        draw_bands(scores, dev, found, banded=found)
         scores.set_title("student, F1 on dev (%)")
         for axes, (column, name) in zip(losses, _LOSSES.items(), strict=True):
             series = {v: by_epoch(log, column) for v, log in cells.logs.items() if column in log}
-            draw_bands(axes, series, found)
+            draw_bands(axes, series, found, banded=found)
             axes.set_title(name)
             _scale(axes, series)
         series = {name: by_epoch(cells.teacher, column) for column, name in _TEACHER.items()}
-        draw_bands(teacher, series, looks(list(series)))
+        draw_bands(teacher, series, looks(list(series)), banded=series)
         teacher.set_title("teacher, task loss on full input")
         teacher.legend()
         for axes in panels.flat:
             _epochs(axes)
-        legend_below(figure, scores, 7)
+        legend_below(figure, [scores], 7)
 
 
 def weight_figure(cells: Cells, variant: str, path: Path) -> None:
@@ -76,7 +77,7 @@ def weight_figure(cells: Cells, variant: str, path: Path) -> None:
             if len(cells.seeds) > 1:
                 _spread_at(axes, last, series, found)
             axes.set_title(name)
-        legend_below(figure, panels[0], 7)
+        legend_below(figure, [panels[0]], 7)
 
 
 def _spread_at(axes: Axes, last: int, series: Mapping[str, pd.DataFrame], found: Mapping[str, Look]) -> None:

@@ -1,4 +1,4 @@
-"""Figures of scores: by combination and by drop ratio."""
+"""Figures of scores by combination."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from cmad.report.draw import draw_bands, seeds_text
+from cmad.report.draw import seeds_text
 from cmad.report.load import Cells
-from cmad.report.style import BLACK, GREY, Look, legend_below, sheet, variant_looks
-from cmad.report.summary import AVERAGE, COLUMNS, counts, drop_summary, part, score_summary, with_average
+from cmad.report.style import BLACK, GREY, Look, sheet, variant_looks
+from cmad.report.summary import AVERAGE, COLUMNS, counts, score_summary, with_average
 
 NAMES = {"accuracy": "accuracy", "f1": "F1"}
 
@@ -89,18 +89,3 @@ def _point_legend(cells: Cells) -> list[Line2D]:
     if "ceiling" in set(cells.references["variant"]):
         handles.append(Line2D([], [], color=BLACK, label="Bayes ceiling", **_CEILING))
     return handles
-
-
-def drop_figure(cells: Cells, path: Path) -> None:
-    """Accuracy and F1 against the share of frames dropped, bands of one deviation over seeds."""
-    found = variant_looks(cells.variants)
-    summary = drop_summary(cells) * 100
-    n = max(counts(cells.drops, "accuracy", "ratio").values())
-    title = f"{cells.dataset}, complete test samples (n = {n}): scores by drop ratio ({seeds_text(cells)})"
-    with sheet(path, title, 9.5, 4.4) as figure:
-        panels = figure.subplots(1, 2)
-        for axes, metric in zip(panels, NAMES, strict=True):
-            draw_bands(axes, {v: part(summary, metric, v) for v in cells.variants}, found)
-            axes.set_xlabel("share of frames dropped from every modality")
-            axes.set_ylabel(f"{NAMES[metric]} (%)")
-        legend_below(figure, panels[0], 7)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.entries import Entry
 from cmad.errors import UserError
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
@@ -19,11 +20,12 @@ _SPLIT = ("n", "complete", "combinations", "labels", "lengths")
 _TYPES = {
     "seed": "Int64",
     "epoch": "int64",
-    "n": "int64",
+    **dict.fromkeys(("n", "models", "parameters"), "int64"),
     **dict.fromkeys(
-        ("ratio", "value", "difference", "low", "high", "confidence", "dev_f1", "dev_f1_LAV"), "float64"
+        ("ratio", "value", "difference", "low", "high", "confidence", "p", "p_holm", "dev_f1", "dev_f1_LAV"),
+        "float64",
     ),
-    **dict.fromkeys(("variant", "combination", "metric"), "str"),
+    **dict.fromkeys(("variant", "set", "combination", "metric"), "str"),
 }
 
 
@@ -33,23 +35,26 @@ class Cells:
 
     Attributes:
         dataset: its name.
-        variants, seeds: the grid, in its order.
+        rows, seeds: the grid, in its order.
         manifest: see ``cmad.store.manifest``.
+        models: variant, set, models, parameters (of one model); one row for each row of the grid.
         scores: variant, seed, combination, metric, value, n; one row for each cell of the grid,
             without combinations that no test sample has.
         references: variant ("constant" or "ceiling"), combination, metric, value, n.
         drops: variant, seed, ratio, metric, value, n; empty where no test sample is complete.
         consistency: variant, seed, combination, metric ("mse", "sims"), value, n; likewise.
-        differences: variant, metric, difference, low, high, confidence: ``cmad`` minus the variant. Empty
-            where the grid has no ``cmad``, or nothing else.
-        logs: by variant seed, epoch and whatever its method logs; not of variants that train nothing.
+        differences: variant, metric, difference, low, high, confidence, p, p_holm: ``cmad`` minus the
+            variant; no p where none was computed. Empty where the grid has no ``cmad``, or nothing else.
+        logs: by variant seed, epoch and whatever its method logs; not of variants that train nothing, nor
+            of customised systems, whose dev F1 is another combination's in each log.
         teacher: the teachers' log.
     """
 
     dataset: str
-    variants: tuple[str, ...]
+    rows: tuple[Entry, ...]
     seeds: tuple[int, ...]
     manifest: Mapping[str, Any]
+    models: pd.DataFrame
     scores: pd.DataFrame
     references: pd.DataFrame
     drops: pd.DataFrame
@@ -57,6 +62,11 @@ class Cells:
     differences: pd.DataFrame
     logs: Mapping[str, pd.DataFrame]
     teacher: pd.DataFrame
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the rows, as in every column ``variant``."""
+        return tuple(row.name for row in self.rows)
 
     @property
     def kind(self) -> str:
@@ -82,13 +92,13 @@ class _Source:
         return UserError(f"{self.path}: {problem}; {remedy}")
 
 
-def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, ...]) -> Cells:
+def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ...]) -> Cells:
     """Read one data set's cells.
 
     Args:
         runs: folder with a folder for each data set.
         dataset: which one.
-        variants, seeds: the cells wanted. Others that lie there are not looked at.
+        rows, seeds: the cells wanted. Others that lie there are not looked at.
 
     Raises:
         UserError: a file is missing or unreadable, or lacks a cell.
@@ -98,12 +108,14 @@ def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, 
     possible = [c for c, count in manifest["splits"]["test"]["combinations"].items() if count]
     combinations = [c for c in COMBINATIONS if c in possible]
     metrics = _metrics(manifest)
+    variants = [row.name for row in rows]
     grid = {"variant": variants, "seed": seeds}
     others = [v for v in variants if v != REFERENCE] if REFERENCE in variants else []
 
     def evaluated(name: str) -> _Source:
         return _Source(here / "evaluation" / f"{name}.csv", f"evaluate@{dataset}")
 
+    models = evaluated("rows")
     scores = evaluated("scores")
     score_table = _read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
     of_reference = score_table["seed"].isna()
@@ -114,16 +126,22 @@ def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, 
     # Without a complete test sample nothing is there to drop frames from, or to compare with the teacher.
     complete = manifest["splits"]["test"]["complete"] > 0
     logs = {
-        v: _log(
-            _Source(here / "students" / v / "log.csv", f"student@{dataset}-{v}"), seeds, ("dev_f1", "loss")
+        row.name: _log(
+            _Source(here / "students" / row.name / "log.csv", _stage(dataset, row)),
+            seeds,
+            ("dev_f1", "loss"),
         )
-        for v in variants
+        for row in rows
+        if not row.customised
     }
     return Cells(
         dataset=dataset,
-        variants=variants,
+        rows=rows,
         seeds=seeds,
         manifest=manifest,
+        models=_take(
+            _read(models, ("variant", "set", "models", "parameters")), models, {"variant": variants}
+        ),
         scores=_known(
             _take(
                 score_table[~of_reference], scores, grid | {"combination": combinations, "metric": metrics}
@@ -153,7 +171,10 @@ def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, 
             consistency,
         ),
         differences=_take(
-            _read(differences, ("variant", "metric", "difference", "low", "high", "confidence")),
+            _read(
+                differences,
+                ("variant", "metric", "difference", "low", "high", "confidence", "p", "p_holm"),
+            ),
             differences,
             {"variant": others, "metric": COMPARED},
         ),
@@ -162,6 +183,13 @@ def load(runs: Path, dataset: str, variants: tuple[str, ...], seeds: tuple[int, 
             _Source(here / "teacher" / "log.csv", f"teacher@{dataset}"), seeds, ("dev_loss", "loss")
         ),
     )
+
+
+def _stage(dataset: str, row: Entry) -> str:
+    """The stage that trains a row."""
+    if row.system is None:
+        return f"student@{dataset}-{row.name}"
+    return f"{'customised' if row.customised else 'unified'}@{dataset}-{row.system}"
 
 
 def _manifest(source: _Source) -> dict[str, Any]:
@@ -233,7 +261,8 @@ def _take(table: pd.DataFrame, source: _Source, keys: Mapping[str, Iterable[Any]
         UserError: naming the first row that is absent or there twice.
     """
     wanted = pd.MultiIndex.from_product([list(values) for values in keys.values()], names=list(keys))
-    indexed = table.set_index(list(keys))
+    # Of several levels even where there is one key.
+    indexed = table.drop(columns=list(keys)).set_axis(pd.MultiIndex.from_frame(table[list(keys)]))
     found = indexed[indexed.index.isin(wanted)]
     missing = wanted[~wanted.isin(found.index)]
     if len(missing):

@@ -3,9 +3,13 @@
 import math
 from collections.abc import Sequence
 
+from cmad.entries import Entry
+from cmad.report.comparison import columns_won, comparison_markdown
+from cmad.report.drops import all_banded, drawn_rows, has_gaps
 from cmad.report.load import Cells
 from cmad.report.series import weighted_variant
 from cmad.report.summary import AVERAGE, score_summary
+from cmad.report.systems import compared, footnotes
 from cmad.report.table import NO_VALUE, markdown
 from cmad.report.tables import (
     combination_tables,
@@ -13,9 +17,13 @@ from cmad.report.tables import (
     difference_table,
     drop_tables,
     modality_table,
+    p_table,
     split_table,
 )
 from cmad.scores.bootstrap import REFERENCE
+
+# Of the tests.
+LEVEL = 0.05
 
 
 def report(of: Sequence[Cells], threads: int) -> str:
@@ -32,13 +40,19 @@ def report(of: Sequence[Cells], threads: int) -> str:
 
 
 def _what_was_run(of: Sequence[Cells], threads: int) -> str:
-    variants, seeds = of[0].variants, of[0].seeds
+    rows, seeds = of[0].rows, of[0].seeds
+    grid = {
+        "data set": [cells.dataset for cells in of],
+        "variant": [row.name for row in rows if row.system is None],
+        "unified system": [str(row.system) for row in rows if row.system and not row.customised],
+        "customised system": [str(row.system) for row in rows if row.customised],
+        "seed": [str(seed) for seed in seeds],
+    }
+    counted = [f"{_count(len(names), what)} ({', '.join(names)})" for what, names in grid.items() if names]
     return (
-        f"{_count(len(of), 'data set')} ({_listed([cells.dataset for cells in of])}), "
-        f"{_count(len(variants), 'variant')} ({_listed(variants)}), "
-        f"{_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
-        f"{_count(threads, 'thread')}. "
-        "What each variant changes stands in `params.yaml` under `definitions`. "
+        f"{', '.join(counted)}, {_count(threads, 'thread')}. "
+        "What each variant changes stands in `params.yaml` under `definitions`, what each system is in "
+        "[docs/systems.md](../docs/systems.md). "
         "All scores are on test; nothing was chosen on test. "
         "The tables are in `tables/` as CSV too, with all digits and more metrics."
     )
@@ -47,6 +61,7 @@ def _what_was_run(of: Sequence[Cells], threads: int) -> str:
 def _dataset(cells: Cells) -> list[str]:
     return [
         f"## {cells.dataset}",
+        *_systems(cells),
         *_data(cells),
         *_scores(cells),
         *_differences(cells),
@@ -56,9 +71,56 @@ def _dataset(cells: Cells) -> list[str]:
         "### Training",
         "Dev F1, averaged over the combinations by their dev samples, chooses the epoch that is kept unless "
         "student.select says otherwise. Where MAR's weights set in, the weighted losses jump."
-        f"{_bands_text(cells)} A loss that varies much is on a logarithmic scale.",
+        f"{_bands_text(cells)} A loss that varies much is on a logarithmic scale.{_customised_text(cells)}",
         _figure(cells, "training", "losses and dev F1 by epoch"),
     ]
+
+
+def _systems(cells: Cells) -> list[str]:
+    marks = "  \n".join(footnotes(compared(cells.rows)))
+    return [
+        "### Systems",
+        f"Accuracy / F1 in percent, {_spread_text(cells)}, as in the supplement's Table 6. Set C trains, "
+        "selects and tests one model for each combination, set U one model for all seven. Avg. is the mean "
+        "of the seven columns. The best value of each column is bold; the rows under the sets are for "
+        "reference and do not compete: `dropout` is the same student with the task loss alone, the constant "
+        f"predictor is fitted on train and sees no input{_ceiling_known(cells)}. {_n_text(cells)}",
+        comparison_markdown(cells),
+        *([marks] if marks else []),
+        f"{_won_text(cells)}Models are those of one seed. Parameters are those of one model as it is tested; "
+        "set C's models differ, and theirs are those of the one for LAV. Training times, which no second run "
+        "repeats, are in `times.md`, which is not tracked.",
+    ]
+
+
+def _won_text(cells: Cells) -> str:
+    if REFERENCE not in cells.variants or len(compared(cells.rows)) < 2:
+        return ""
+    won = columns_won(cells)
+    accuracy, f1 = (_listed(won[metric]) or "no column" for metric in ("accuracy", "f1"))
+    return f"CMAD is best, ties included, in accuracy in: {accuracy}; in F1 in: {f1}. "
+
+
+def _spread_text(cells: Cells) -> str:
+    return "mean ± standard deviation over seeds" if len(cells.seeds) > 1 else "one seed, so no deviation"
+
+
+def _has_ceiling(cells: Cells) -> bool:
+    return "ceiling" in set(cells.references["variant"])
+
+
+def _ceiling_known(cells: Cells) -> str:
+    return ", the Bayes ceiling knows how the data were generated" if _has_ceiling(cells) else ""
+
+
+def _customised(cells: Cells) -> list[Entry]:
+    return [row for row in cells.rows if row.customised]
+
+
+def _customised_text(cells: Cells) -> str:
+    if not _customised(cells):
+        return ""
+    return " Customised systems are left out: each of their models has a dev F1 of its own combination."
 
 
 def _data(cells: Cells) -> list[str]:
@@ -80,16 +142,14 @@ def _data(cells: Cells) -> list[str]:
 
 def _scores(cells: Cells) -> list[str]:
     tables = combination_tables(cells)
-    spread = "mean ± standard deviation over seeds" if len(cells.seeds) > 1 else "one seed, so no deviation"
     blocks = [
         "### Accuracy",
-        f"In percent, {spread}. Avg. is the mean of the seven columns. "
-        f"The best variant of each column is bold. {_n_text(cells)}",
+        f"Of all rows, in percent, {_spread_text(cells)}. The best row of each column is bold.",
         markdown(tables["accuracy"]),
         "### F1",
         f"Weighted by the true classes.{_labels_text(cells)}",
         markdown(tables["f1"]),
-        f"The constant predictor is fitted on train and sees no input.{_ceiling_text(cells)}",
+        *([text] if (text := _ceiling_text(cells)) else []),
         "The figures show the same; each panel has its own scale.",
         _figure(cells, "accuracy", "accuracy by combination"),
         _figure(cells, "f1", "F1 by combination"),
@@ -132,10 +192,10 @@ def _labels_text(cells: Cells) -> str:
 
 def _ceiling_text(cells: Cells) -> str:
     summary = score_summary(cells)["mean"]
-    if "ceiling" not in set(cells.references["variant"]):
+    if not _has_ceiling(cells):
         return ""
     text = (
-        " The data are generated, so the best possible predictor is known: the Bayes ceiling. "
+        "The data are generated, so the best possible predictor is known: the Bayes ceiling. "
         "No system has a higher accuracy in expectation; F1 is that of the same predictor."
     )
     best = _shown_variant(cells)
@@ -158,14 +218,32 @@ def _differences(cells: Cells) -> list[str]:
     if cells.differences.empty:
         return []
     paper = "" if cells.kind == "regression" else " f1_paper is the paper-comparable F1."
+    tested = bool(cells.differences["p"].notna().any())
     return [
-        f"### {REFERENCE} minus the other variants",
+        f"### {REFERENCE} minus the others",
         "Average over the seven combinations, in percent points, with a paired bootstrap interval of "
         f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples, which are taken "
         "as independent. "
         f"Where it holds 0, these seeds and samples do not tell the two apart.{paper}",
-        markdown(difference_table(cells)),
+        _test_text(cells, tested),
+        markdown(difference_table(cells), *([p_table(cells)] if tested else [])),
     ]
+
+
+def _test_text(cells: Cells, tested: bool) -> str:
+    if tested:
+        return (
+            "p is that of a sign-flip permutation test over seeds, of `tea` and the comparison systems; "
+            "p_holm is corrected for their number after Holm, each metric by itself."
+        )
+    seeds, tests = len(cells.seeds), sum(row.system is not None or row.name == "tea" for row in cells.rows)
+    # The least p is that of seeds which all agree.
+    if 2.0 ** (1 - seeds) * tests > LEVEL:
+        return (
+            f"With {_count(seeds, 'seed')} a sign-flip test over seeds cannot reach .05 after correction, "
+            "so none is shown."
+        )
+    return "No sign-flip test over seeds was made."
 
 
 def _drops(cells: Cells) -> list[str]:
@@ -173,6 +251,9 @@ def _drops(cells: Cells) -> list[str]:
     if cells.drops.empty:
         return [heading, "No test sample has all three modalities, so no frames were dropped."]
     tables = drop_tables(cells)
+    customised = " A customised system is shown by its model for LAV." if _customised(cells) else ""
+    left_out = "" if len(drawn_rows(cells)) == len(cells.rows) else " The figures leave CMAD's ablations out."
+    bands = _bands_text(cells) if all_banded(cells) else _band_text(cells)
     return [
         heading,
         "A share of the frames of every modality is dropped from the test samples that have all three; "
@@ -180,8 +261,13 @@ def _drops(cells: Cells) -> list[str]:
         markdown(tables["accuracy"]),
         "F1 in percent:",
         markdown(tables["f1"]),
-        f"A ratio of 0 is the combination LAV.{_bands_text(cells)}",
+        f"A ratio of 0 is the combination LAV.{customised}{left_out}{bands}",
         _figure(cells, "drop_ratios", "accuracy and F1 by drop ratio"),
+        *(
+            ["Means minus those of CMAD:", _figure(cells, "drop_gaps", "the same, minus CMAD")]
+            if has_gaps(cells)
+            else []
+        ),
     ]
 
 
@@ -218,6 +304,11 @@ def _weights(cells: Cells) -> list[str]:
 
 def _bands_text(cells: Cells) -> str:
     return " Bands are one standard deviation over seeds." if len(cells.seeds) > 1 else ""
+
+
+def _band_text(cells: Cells) -> str:
+    known = len(cells.seeds) > 1 and REFERENCE in cells.variants
+    return " CMAD's band is one standard deviation over seeds." if known else ""
 
 
 def _figure(cells: Cells, name: str, text: str) -> str:

@@ -1,6 +1,6 @@
 """The one look of all figures: readable in grey and by colour-blind readers, the same bytes each time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,11 @@ BLUE, RED, GREEN, BLACK, ORANGE, PURPLE, SKY = (
     "#56B4E9",
 )
 GREY = "#999999"
+# From Tol's muted scheme, for a comparison of more than seven systems.
+INDIGO, WINE, OLIVE, TEAL, ROSE = "#332288", "#882255", "#999933", "#44AA99", "#CC6677"
+
+# Up to so many series, each has a look of its own in every figure.
+FEW = 7
 
 # What a grid with many variants puts in front of the others.
 EMPHASISED = ("cmad", "tea", "dropout")
@@ -65,6 +70,13 @@ _LOOKS = (
     Look(PURPLE, "P", (0, (3, 1, 1, 1))),
     Look(SKY, "X", (0, (1, 1))),
 )
+_MORE_LOOKS = (
+    Look(INDIGO, "<", (0, (4, 1, 1, 1, 1, 1))),
+    Look(WINE, "p", (0, (2, 1))),
+    Look(OLIVE, "h", (0, (6, 2, 2, 2))),
+    Look(TEAL, ">", (0, (8, 2))),
+    Look(ROSE, "*", (0, (3, 2, 1, 2))),
+)
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -80,12 +92,21 @@ def variant_looks(variants: Sequence[str]) -> dict[str, Look]:
     """
     fixed = looks(EMPHASISED)
     rest = [v for v in variants if v not in fixed]
-    if len(variants) > len(_LOOKS):
+    if len(variants) > FEW:
         return {v: look for v, look in fixed.items() if v in variants} or looks(rest[:3])
     free = [look for look in _LOOKS if look not in fixed.values()]
     free += [look for v, look in fixed.items() if v not in variants]
     found = fixed | dict(zip(rest, free, strict=False))
     return {v: look for v, look in found.items() if v in variants}
+
+
+def system_looks(systems: Sequence[str]) -> dict[str, Look]:
+    """A look for each of up to twelve systems, and none for those after; ``EMPHASISED`` look as ever."""
+    fixed = looks(EMPHASISED)
+    free = [look for look in (*_LOOKS, *_MORE_LOOKS) if look not in fixed.values()]
+    rest = [name for name in dict.fromkeys(systems) if name not in fixed]
+    found = fixed | dict(zip(rest, free, strict=False))
+    return {name: look for name, look in found.items() if name in systems}
 
 
 @contextmanager
@@ -107,7 +128,11 @@ def sheet(path: Path, title: str, width: float, height: float) -> Iterator[Figur
         FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for all panels, outside of them."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend for the series of these panels, each name once, outside of them."""
+    found = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)

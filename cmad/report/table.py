@@ -54,12 +54,14 @@ class Row:
         cells: one per column of the table; None is an empty field.
         shown: of all its cells.
         competes: whether its cells may be the best of their columns.
+        mark: put after the name in Markdown, explained beside the table.
     """
 
     name: str
     cells: tuple[Cell | None, ...]
     shown: Shown
     competes: bool = True
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,23 +131,58 @@ def _rounded(row: Row, column: int) -> float:
     return round(cell.value * row.shown.scale, row.shown.digits)
 
 
-def markdown(table: Table) -> str:
-    """A table in Markdown, padded so that it reads as plain text too, the best cells bold."""
+def markdown(table: Table, *beside: Table) -> str:
+    """A table in Markdown, the best cells bold; right of it the columns of others with the same rows."""
+    lines = [[name] for name in row_names(table)]
+    for each in (table, *beside):
+        for line, texts in zip(lines, cell_texts(each), strict=True):
+            line += texts
+    return aligned(lines)
+
+
+def row_names(table: Table) -> list[str]:
+    """The first field of every line in Markdown: the axis, n where the table has counts, the rows."""
+    heads = [table.axes[0], *(["n"] if table.counts else [])]
+    return heads + [row.name + escaped(row.mark) for row in table.rows]
+
+
+def cell_texts(table: Table) -> list[list[str]]:
+    """The other fields of every line: column names, counts where the table has them, cells, the best bold."""
     best = best_cells(table)
-    lines = [[table.axes[0], *table.columns]]
+    lines = [list(table.columns)]
     if table.counts:
-        lines.append(["n", *("" if count is None else str(count) for count in table.counts)])
+        lines.append(["" if count is None else str(count) for count in table.counts])
     for i, row in enumerate(table.rows):
         texts = [cell_text(cell, row.shown) for cell in row.cells]
-        lines.append([row.name, *(f"**{t}**" if (i, j) in best else t for j, t in enumerate(texts))])
+        lines.append([f"**{text}**" if (i, j) in best else text for j, text in enumerate(texts)])
+    return lines
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Fields as a table in Markdown, padded so that it reads as plain text too.
+
+    Args:
+        lines: the heads first, all of the same length.
+        left: how many of the first columns are aligned to the left, not to the right.
+    """
     widths = [max(3, *(len(line[j]) for line in lines)) for j in range(len(lines[0]))]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    rule = [
+        ":" + "-" * (width - 1) if j < left else "-" * (width - 1) + ":" for j, width in enumerate(widths)
+    ]
     padded = [
-        [line[0].ljust(widths[0]), *(t.rjust(w) for t, w in zip(line[1:], widths[1:], strict=True))]
+        [
+            text.ljust(w) if j < left else text.rjust(w)
+            for j, (text, w) in enumerate(zip(line, widths, strict=True))
+        ]
         for line in lines
     ]
     padded.insert(1, rule)
     return "".join(f"| {' | '.join(line)} |\n" for line in padded)
+
+
+def escaped(text: str) -> str:
+    """Text whose asterisks Markdown leaves alone."""
+    return text.replace("*", r"\*")
 
 
 def tidy(tables: Sequence[Table], kind: str, fields: Mapping[str, str]) -> pd.DataFrame:

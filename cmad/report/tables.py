@@ -1,13 +1,16 @@
 """From the cells of a data set to its tables."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS, MODALITIES
+from cmad.entries import Entry
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, consistency_summary, counts, drop_summary, score_summary
+from cmad.report.systems import mark
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
@@ -22,21 +25,22 @@ POINTS = Shown(scale=100, digits=1, signed=True)
 NARROW = Shown(scale=100, digits=1, spread=False)
 
 _NO_SHARES = ("mae", "correlation")
-_REFERENCES = {"constant": "constant predictor", "ceiling": "Bayes ceiling"}
+P = Shown(digits=4)
+REFERENCES = {"constant": "constant predictor", "ceiling": "Bayes ceiling"}
 
 
 def combination_tables(cells: Cells) -> dict[str, Table]:
     """The seven combinations and their average, one table for each metric of the task."""
     summary = score_summary(cells)
-    references = [name for name in _REFERENCES if name in set(cells.references["variant"])]
+    references = [name for name in REFERENCES if name in set(cells.references["variant"])]
     better = METRICS[cells.manifest["task"]["kind"]]
     tables = {}
     for metric in cells.metrics:
         shown = NUMBER if metric in _NO_SHARES else PERCENT
         n = counts(cells.scores, metric, "combination")
-        rows = [Row(v, _cells(summary, (metric, v), COLUMNS), shown) for v in cells.variants]
+        rows = _rows(cells, summary, metric, COLUMNS, shown)
         rows += [
-            Row(_REFERENCES[r], _cells(summary, (metric, r), COLUMNS), shown, competes=False)
+            Row(REFERENCES[r], row_cells(summary, (metric, r), COLUMNS), shown, competes=False)
             for r in references
         ]
         tables[metric] = Table(
@@ -60,7 +64,7 @@ def consistency_tables(cells: Cells) -> dict[str, Table]:
             metric,
             ("variant", "combination"),
             COLUMNS,
-            tuple(Row(v, _cells(summary, (metric, v), COLUMNS), NUMBER) for v in cells.variants),
+            tuple(_rows(cells, summary, metric, COLUMNS, NUMBER)),
             counts=(*(n.get(c, 0) for c in COMBINATIONS), None),
             best="lowest",
         )
@@ -81,27 +85,47 @@ def drop_tables(cells: Cells) -> dict[str, Table]:
             metric,
             ("variant", "ratio"),
             tuple(f"{ratio:g}" for ratio in ratios),
-            tuple(Row(v, _cells(summary, (metric, v), ratios), shown) for v in cells.variants),
+            tuple(_rows(cells, summary, metric, ratios, shown)),
             counts=tuple(n[ratio] for ratio in ratios),
             best="highest" if better.get(metric, True) else "lowest",
         )
     return tables
 
 
+def difference_metrics(cells: Cells) -> tuple[str, ...]:
+    """What ``cmad`` is compared in; the published scorer swaps truth and prediction for classes only."""
+    return PRIMARY if cells.kind == "regression" else COMPARED
+
+
 def difference_table(cells: Cells) -> Table:
-    """``cmad`` minus each other variant, averaged over the combinations, with intervals."""
-    found = cells.differences.set_index(["variant", "metric"])
-    # The published scorer swaps truth and prediction only for classification.
-    metrics = PRIMARY if cells.kind == "regression" else COMPARED
-    return Table(
-        REFERENCE,
-        ("variant", "metric"),
-        metrics,
-        tuple(
-            Row(v, tuple(_difference(found.loc[(v, m)]) for m in metrics), POINTS)
-            for v in dict.fromkeys(cells.differences["variant"])
-        ),
-    )
+    """``cmad`` minus each other row, averaged over the combinations, with intervals."""
+    found = _by_row_and_metric(cells)
+    metrics = difference_metrics(cells)
+    rows = [
+        Row(row.name, tuple(_difference(found[row.name, m]) for m in metrics), POINTS, mark=mark(row))
+        for row in _others(cells)
+    ]
+    return Table(REFERENCE, ("variant", "metric"), metrics, tuple(rows))
+
+
+def p_table(cells: Cells) -> Table:
+    """Sign-flip test over seeds, of the same rows: p, and p after Holm's correction; empty where untested."""
+    found = _by_row_and_metric(cells)
+    columns = [(metric, column) for metric in difference_metrics(cells) for column in ("p", "p_holm")]
+    rows = [
+        Row(row.name, tuple(_p(found[row.name, m][column]) for m, column in columns), P)
+        for row in _others(cells)
+    ]
+    return Table("p", ("variant", "metric"), tuple(f"{m} {column}" for m, column in columns), tuple(rows))
+
+
+def _by_row_and_metric(cells: Cells) -> dict[tuple[str, str], Mapping[Any, Any]]:
+    return {(each["variant"], each["metric"]): each for each in cells.differences.to_dict("records")}
+
+
+def _others(cells: Cells) -> list[Entry]:
+    named = set(cells.differences["variant"])
+    return [row for row in cells.rows if row.name in named]
 
 
 def split_table(cells: Cells) -> Table:
@@ -164,7 +188,17 @@ def modality_table(cells: Cells) -> Table:
     )
 
 
-def _cells(summary: pd.DataFrame, of: tuple[str, str], columns: Iterable[str | float]) -> tuple[Cell, ...]:
+def _rows(
+    cells: Cells, summary: pd.DataFrame, metric: str, columns: Sequence[str | float], shown: Shown
+) -> list[Row]:
+    """The rows of the grid in a summary."""
+    return [
+        Row(row.name, row_cells(summary, (metric, row.name), columns), shown, mark=mark(row))
+        for row in cells.rows
+    ]
+
+
+def row_cells(summary: pd.DataFrame, of: tuple[str, str], columns: Iterable[str | float]) -> tuple[Cell, ...]:
     """A row of a summary; a column that it lacks has nothing to measure."""
     means, deviations = summary["mean"], summary["std"]
     return tuple(
@@ -172,8 +206,12 @@ def _cells(summary: pd.DataFrame, of: tuple[str, str], columns: Iterable[str | f
     )
 
 
-def _difference(row: "pd.Series[float]") -> Cell:
+def _difference(row: Mapping[Any, Any]) -> Cell:
     return Cell(float(row["difference"]), low=float(row["low"]), high=float(row["high"]))
+
+
+def _p(value: float) -> Cell | None:
+    return None if math.isnan(value) else Cell(value)
 
 
 def _at(value: Mapping[str, Any], path: tuple[str, ...]) -> Any:

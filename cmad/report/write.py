@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cmad.report.comparison import comparison_frame
 from cmad.report.curves import training_figure, weight_figure
-from cmad.report.figures import combination_figure, drop_figure
+from cmad.report.drops import drop_figure, gap_figure, has_gaps
+from cmad.report.figures import combination_figure
 from cmad.report.load import Cells
 from cmad.report.series import drop_series, training_series, weight_series, weighted_variant
 from cmad.report.summary import headline
@@ -15,28 +17,31 @@ from cmad.report.table import tidy
 from cmad.report.tables import (
     combination_tables,
     consistency_tables,
-    difference_table,
+    difference_metrics,
     drop_tables,
     modality_table,
     split_table,
 )
+from cmad.scores.bootstrap import REFERENCE
 
 
 def write_tables(cells: Cells, folder: Path) -> None:
     """A data set's tables as CSV, numbers with all their digits.
 
-    ``<ds>_combinations.csv``, ``_drop_ratios.csv`` and ``_consistency.csv`` hold metric, variant,
-    combination or ratio, n, mean, std; ``_differences.csv`` reference, variant, metric,
-    difference, low, high; ``_data.csv`` table, item, column, value.
+    ``<ds>_systems.csv`` see ``comparison_frame``; ``_combinations.csv``, ``_drop_ratios.csv`` and
+    ``_consistency.csv`` hold metric, variant, combination or ratio, n, mean, std;
+    ``_differences.csv`` reference, variant, metric, difference, low, high, p, p_holm; ``_data.csv``
+    table, item, column, value.
     """
     scored = {"n": "n", "value": "mean", "std": "std"}
+    differences = cells.differences[cells.differences["metric"].isin(difference_metrics(cells))]
+    differences = differences.drop(columns="confidence").assign(reference=REFERENCE)
     frames = {
+        "systems": comparison_frame(cells),
         "combinations": tidy(list(combination_tables(cells).values()), "metric", scored),
         "drop_ratios": tidy(list(drop_tables(cells).values()), "metric", scored),
         "consistency": tidy(list(consistency_tables(cells).values()), "metric", scored),
-        "differences": tidy(
-            [difference_table(cells)], "reference", {"value": "difference", "low": "low", "high": "high"}
-        ),
+        "differences": differences[["reference", *differences.columns.drop("reference")]],
         "data": tidy([split_table(cells), modality_table(cells)], "table", {"value": "value"}),
     }
     for name, frame in frames.items():
@@ -53,6 +58,8 @@ def write_figures(cells: Cells, folder: Path) -> None:
         combination_figure(cells, metric, path(metric))
     if len(cells.drops):
         drop_figure(cells, path("drop_ratios"))
+    if has_gaps(cells):
+        gap_figure(cells, path("drop_gaps"))
     variant = weighted_variant(cells)
     if variant is not None:
         weight_figure(cells, variant, path("mar_weights"))

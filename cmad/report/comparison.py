@@ -1,0 +1,155 @@
+"""The comparison of the systems as in the supplement's Table 6: sets C and U, ACC/F1 by combination."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cmad.combinations import COMBINATIONS
+from cmad.entries import Entry
+from cmad.report.load import Cells
+from cmad.report.summary import COLUMNS, counts, score_summary
+from cmad.report.systems import BASELINE, compared, described, is_addition, mark, shown
+from cmad.report.table import NO_VALUE, NOTHING, Row, Table, aligned, best_cells, cell_texts, row_names
+from cmad.report.tables import PERCENT, REFERENCES, row_cells
+from cmad.scores.bootstrap import REFERENCE
+from cmad.scores.metrics import PRIMARY
+
+_REFERENCE_SET = "ref."
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row of the comparison; the constant predictor and the ceiling have no parameters.
+
+    Attributes:
+        set: "C", "U", or "ref." for what does not compete.
+        system: its name for a reader.
+        mark: after the name.
+        variant: its name in the scores.
+        status, addition: what of it is the paper's.
+        models, parameters: how many per seed, and the size of one.
+    """
+
+    set: str
+    system: str
+    mark: str
+    variant: str
+    status: str
+    addition: bool = False
+    models: int | None = None
+    parameters: int | None = None
+
+
+def comparison_tables(cells: Cells) -> dict[str, Table]:
+    """Accuracy and F1 of the compared rows and of the references, which do not compete."""
+    summary = score_summary(cells)
+    tables = {}
+    for metric in PRIMARY:
+        n = counts(cells.scores, metric, "combination")
+        rows = (
+            Row(
+                line.system,
+                row_cells(summary, (metric, line.variant), COLUMNS),
+                PERCENT,
+                competes=line.set != _REFERENCE_SET,
+                mark=line.mark,
+            )
+            for line in _lines(cells)
+        )
+        tables[metric] = Table(
+            metric,
+            ("system", "combination"),
+            COLUMNS,
+            tuple(rows),
+            counts=(*(n.get(c, 0) for c in COMBINATIONS), None),
+            best="highest",
+        )
+    return tables
+
+
+def comparison_markdown(cells: Cells) -> str:
+    """One table: set, system, ACC / F1 in each column, models and parameters of one of them."""
+    tables = comparison_tables(cells)
+    # The two share their first lines: column names and n.
+    (columns, n, *accuracy), (_, _, *f1) = (cell_texts(tables[metric]) for metric in PRIMARY)
+    pairs = [list(map(_pair, *both)) for both in zip(accuracy, f1, strict=True)]
+    lines = _lines(cells)
+    sets = ["set", "", *(line.set for line in lines)]
+    sizes = [["models", "parameters"], ["", ""], *([_count(ln.models), _size(ln.parameters)] for ln in lines)]
+    names = row_names(tables[PRIMARY[0]])
+    fields = zip(sets, names, [columns, n, *pairs], sizes, strict=True)
+    return aligned([[kind, name, *texts, *size] for kind, name, texts, size in fields], left=2)
+
+
+def comparison_frame(cells: Cells) -> pd.DataFrame:
+    """The same as a tidy frame with all digits, a row for each system and column.
+
+    Returns:
+        Columns set, system, variant, status, addition, models, parameters, combination, n,
+        accuracy, accuracy_std, f1, f1_std.
+    """
+    summary = score_summary(cells)
+    n = counts(cells.scores, PRIMARY[0], "combination")
+    records = [
+        vars(line)
+        | {"combination": column, "n": None if column not in COMBINATIONS else n.get(column, 0)}
+        | {
+            f"{metric}{suffix}": summary[kind].get((metric, line.variant, column), NOTHING)
+            for metric in PRIMARY
+            for kind, suffix in (("mean", ""), ("std", "_std"))
+        }
+        for line in _lines(cells)
+        for column in COLUMNS
+    ]
+    # As objects, so that a count stays a whole number beside rows that have none.
+    return pd.DataFrame(records, dtype=object).drop(columns="mark")
+
+
+def columns_won(cells: Cells) -> dict[str, list[str]]:
+    """By metric the columns in which CMAD is the best of the compared, ties included."""
+    place = [line.variant for line in _lines(cells)].index(REFERENCE)
+    return {
+        metric: [column for j, column in enumerate(COLUMNS) if (place, j) in best_cells(table)]
+        for metric, table in comparison_tables(cells).items()
+    }
+
+
+def _lines(cells: Cells) -> list[_Line]:
+    """The compared rows, then the baseline, the constant predictor and, of generated data, the ceiling."""
+    models = {each["variant"]: each for each in cells.models.to_dict("records")}
+
+    def line(row: Entry) -> _Line:
+        of = "C" if row.customised else "U"
+        baseline = row.name == BASELINE
+        return _Line(
+            set=_REFERENCE_SET if baseline else of,
+            system=shown(row),
+            mark=mark(row),
+            variant=row.name,
+            status="baseline" if baseline else described(row).status,
+            addition=is_addition(row),
+            models=models[row.name]["models"],
+            parameters=models[row.name]["parameters"],
+        )
+
+    rows = [*compared(cells.rows), *(row for row in cells.rows if row.name == BASELINE)]
+    known = set(cells.references["variant"])
+    return [
+        *map(line, rows),
+        *(_Line(_REFERENCE_SET, REFERENCES[r], "", r, "reference") for r in REFERENCES if r in known),
+    ]
+
+
+def _pair(accuracy: str, f1: str) -> str:
+    return NO_VALUE if accuracy == f1 == NO_VALUE else f"{accuracy} / {f1}"
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _size(parameters: int | None) -> str:
+    """A number of parameters: "0.64 M", below a tenth of a million "41.3 k"."""
+    if parameters is None:
+        return ""
+    return f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters / 1e3:.1f} k"

@@ -1,0 +1,77 @@
+"""How long training took. Times differ from run to run, so they stay out of the report itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cmad.entries import Entry
+from cmad.report.load import Cells
+from cmad.report.systems import mark
+from cmad.report.table import aligned, escaped
+
+_UNKNOWN = "restored from cache"
+_NOTHING = "trains nothing"
+
+
+def read_seconds(folder: Path, dataset: str, rows: Sequence[Entry]) -> dict[str, float]:
+    """Training seconds of a data set's teachers (``teacher``) and rows, where their stages recorded any.
+
+    Args:
+        folder: with the JSON files that the stages leave, each named by its command line.
+        dataset, rows: whose.
+
+    Returns:
+        By name of the row; a row whose stage did not run here, or left no readable time, is not in it.
+    """
+    names = {"teacher": f"teacher-{dataset}"} | {row.name: _file(dataset, row) for row in rows}
+    found = {}
+    for row, name in names.items():
+        try:
+            found[row] = float(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _file(dataset: str, row: Entry) -> str:
+    if row.system is None:
+        return f"student-{dataset}-{row.name}"
+    return f"system-{dataset}-{row.system}-{'customised' if row.customised else 'unified'}"
+
+
+def times(of: Sequence[Cells], seconds: Mapping[str, Mapping[str, float]]) -> str:
+    """The table of times in Markdown.
+
+    Args:
+        of: the data sets of the report.
+        seconds: by data set, see ``read_seconds``.
+    """
+    blocks = [
+        "# Training times",
+        "Seconds of a row's training stage, all its models and seeds together, with their evaluation on dev, "
+        "when it last ran on this machine. Where several stages run at once, each takes longer. "
+        f'"{_UNKNOWN}" is what has no time, for it did not run here.',
+    ]
+    for cells in of:
+        blocks += [f"## {cells.dataset}", aligned(_lines(cells, seconds[cells.dataset]))]
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def _lines(cells: Cells, seconds: Mapping[str, float]) -> list[list[str]]:
+    models = dict(zip(cells.models["variant"], cells.models["models"], strict=True))
+    seeds = len(cells.seeds)
+    lines = [["row", "models", "seconds"], ["teacher, shared", str(seeds), _text(seconds.get("teacher"))]]
+    for row in cells.rows:
+        trained = row.customised or row.name in cells.logs
+        lines.append(
+            [
+                row.name + escaped(mark(row)),
+                str(models[row.name] * seeds) if trained else "0",
+                _text(seconds.get(row.name)) if trained else _NOTHING,
+            ]
+        )
+    return lines
+
+
+def _text(seconds: float | None) -> str:
+    return _UNKNOWN if seconds is None else f"{seconds:.1f}"
