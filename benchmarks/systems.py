@@ -89,8 +89,8 @@ def describe(seconds: Mapping[str, list[float]], threads: int) -> str:
             "# Cost of the systems",
             "",
             f"Processor time of an epoch with its evaluation on dev, median of {len(seconds['cmad'])}, "
-            f"{threads} thread, torch {torch.__version__}; {TRAIN_SAMPLES // 2} train samples at MOSEI's shape "
-            "(D = 96, depth 5, batch 128), unified, teacher cached.",
+            f"{threads} thread, torch {torch.__version__}; {TRAIN_SAMPLES // 2} train samples at MOSEI's "
+            "shape (D = 96, depth 5, batch 128), unified, teacher cached.",
             "",
             "| system | s | of CMAD |",
             "| --- | ---: | ---: |",
