@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.project import commit, make_project, run, small_params, stages_run
+from tests.project import ROOT, commit, make_project, run, small_params, stages_run, write_params
 
 ALL = {
     "preprocess@demo",
@@ -104,3 +105,22 @@ def test_rerun_in_another_place_gives_the_same_bytes(project: Path, tmp_path: Pa
     make_project(tmp_path, small_params())
     run(tmp_path, "dvc", "repro")
     assert (tmp_path / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
+
+
+def test_the_guides_new_system_reruns_no_other(unchanged: Path) -> None:
+    grid = ["-S", "unified=[mmanet,umdf]", "-S", "customised=[mplmm]"]
+    before = stages_run(run(unchanged, "dvc", "exp", "run", *grid))
+    systems = {"unified@demo-mmanet", "unified@demo-umdf", "customised@demo-mplmm"}
+    assert before == systems | {"evaluate@demo", "report"}
+
+    guide = (ROOT / "docs/add_a_system.md").read_text(encoding="utf-8")
+    code = guide.split("```python\n")[1].split("```")[0]
+    (unchanged / "cmad/methods/agree.py").write_text(code, encoding="utf-8")
+    params = yaml.safe_load((unchanged / "params.yaml").read_text(encoding="utf-8"))
+    params["presets"]["demo"]["systems"]["agree"] = {"pull": 0.1}
+    params["unified"].append("agree")
+    write_params(unchanged, params)
+    assert stages_run(run(unchanged, "dvc", "repro")) == {"unified@demo-agree", "evaluate@demo", "report"}
+    (unchanged / "cmad/methods/agree.py").unlink()
+    text = (unchanged / "reports/report.md").read_text(encoding="utf-8")
+    assert all(name in text for name in ("agree", "MMANet", "UMDF", "MPLMM"))
