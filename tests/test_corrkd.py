@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from cmad.batches import collate
-from cmad.combinations import COMBINATIONS, FULL, SAMPLERS, combination_index, contained
+from cmad.combinations import COMBINATIONS, FULL, SAMPLERS, contained
 from cmad.errors import UserError
 from cmad.losses.task import task_loss
 from cmad.methods.corrkd import (
@@ -24,8 +23,7 @@ from cmad.methods.corrkd import (
     responses,
     sample_contrast,
 )
-from cmad.methods.method import Context, Step, TeacherRows
-from cmad.predictions import predict_combinations
+from cmad.methods.method import Context
 from cmad.task import Task
 from cmad.training.teacher_cache import teacher_cache
 from tests.generators.splits import (
@@ -33,11 +31,11 @@ from tests.generators.splits import (
     LENGTHS,
     STUDENT,
     WIDTHS,
-    draw_masks,
     make_network,
     make_split,
     random_lengths,
 )
+from tests.generators.steps import make_step
 from tests.test_training import World, same, without
 
 REGRESSION = Task("regression")
@@ -247,28 +245,6 @@ def make_context(
         dev=make_split(lengths, seed + 2, task),
         combination=combination,
         device=CPU,
-    )
-
-
-def make_step(context: Context, samples: int = 14, seed: int = 5, complete: int | None = None) -> Step:
-    """A batch of which the first ``complete`` samples have everything, the others no vision."""
-    rng = np.random.default_rng(seed)
-    lengths = random_lengths(samples, rng)
-    if complete is not None:
-        lengths = np.maximum(lengths, 1)
-        lengths[complete:, 2] = 0
-    split = make_split(lengths, seed, context.task)
-    masks = draw_masks(split.has, rng)
-    taught = predict_combinations(context.teacher, split, samples, CPU)
-    whole = split.complete
-    outputs = torch.from_numpy(taught.outputs[FULL, whole])
-    loss = task_loss(context.task, outputs, torch.from_numpy(split.labels[whole]))
-    return Step(
-        batch=collate(split, np.arange(samples), masks, CPU),
-        masks=torch.from_numpy(masks),
-        combinations=torch.from_numpy(combination_index(masks)),
-        complete=torch.from_numpy(whole),
-        teacher=TeacherRows(torch.from_numpy(taught.representation[FULL, whole]), outputs, loss),
     )
 
 
