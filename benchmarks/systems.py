@@ -34,8 +34,8 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "dropout": {},
     "mmanet": {"mad": 30.0, "mar": 0.5, "begin": 1},
     "corrkd": {"margin": 1.0},
-    "umdf": {"distillation": 1.0, "feature": 1.0, "temperature": 2.0},
-    "umdf_full": {"distillation": 1.0, "feature": 1.0, "temperature": 2.0},
+    "umdf": {"distillation": 1.0, "feature": 0.1, "temperature": 2.0, "ramp": 0},
+    "umdf_full": {"distillation": 1.0, "feature": 0.1, "temperature": 2.0, "ramp": 0},
     "mplmm": {"prompt_length": 16},
 }
 

@@ -46,7 +46,7 @@ TASKS = [
     Task("binary", ("neutral", "happy", "sad", "angry")),
 ]
 SYSTEMS = ["umdf", "umdf_full"]
-OPTIONS = {"distillation": 1.0, "feature": 1.0, "temperature": 2.0}
+OPTIONS = {"distillation": 1.0, "feature": 1.0, "temperature": 2.0, "ramp": 0}
 
 
 def tensor(rows: list[list[float]]) -> Tensor:
@@ -163,6 +163,28 @@ def test_terms_are_the_definition_over_both_passes(system: str) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
+def test_both_transfers_grow_from_zero_over_the_ramp(system: str) -> None:
+    store, teacher = world(TASKS[3])
+    method = method_of(system, store, teacher, ramp=4)
+    assert method.trained is not None
+    method.trained.eval()
+    split = store.splits["train"]
+    step = step_of(method, split, draw_masks(split.has, np.random.default_rng(0)))
+
+    def at(epoch: int) -> dict[str, float]:
+        method.begin_epoch(epoch)
+        return {name: term.item() for name, term in method.losses(step).items()}
+
+    whole = at(4)
+    assert at(9) == whole
+    for epoch in range(4):
+        terms = at(epoch)
+        assert terms["task"] == whole["task"]
+        for name in ("distillation", "feature"):
+            assert terms[name] == pytest.approx(epoch / 4 * whole[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_terms_vanish_where_all_is_seen_without_dropout(system: str, task: Task) -> None:
     store, teacher = world(task)
@@ -227,10 +249,12 @@ def test_same_seed_gives_the_same_bits_and_another_does_not(system: str, combina
     assert first.log == second.log != other.log
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", 0.0), ("distillation", -1.0), ("feature", "1")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", 0.0), ("distillation", -1.0), ("feature", "1"), ("ramp", -1)]
+)
 def test_options_out_of_range_are_refused(name: str, value: Any) -> None:
     store, teacher = world(TASKS[0])
-    with pytest.raises(UserError, match=f"{name} = .*: must be a finite number"):
+    with pytest.raises(UserError, match=f"{name} = .*: must be a (finite|whole) number"):
         method_of("umdf", store, teacher, **{name: value})
 
 

@@ -27,18 +27,20 @@ from cmad.task import Task
 class Options:
     """Knobs of UMDF.
 
-    With feature at 1, as the reconstruction first had it, L_f drives E to 0 at once; the ReLU in front
-    of E then lets nothing back, and the prediction is a constant.
+    While the network has learnt nothing yet, L_kd and L_f can drive E to 0; the ReLU in front of E then
+    lets nothing back, and the prediction is a constant. Hence the ramp.
 
     Attributes:
         distillation: factor of L_kd.
         feature: factor of L_f.
         temperature: T of L_kd; regression has none.
+        ramp: epochs over which both factors grow, linearly and from 0, to what they are; 0 for none.
     """
 
     distillation: float = bounded(0)
     feature: float = bounded(0)
     temperature: float = positive()
+    ramp: int = bounded(0)
 
 
 def mutual_distillation(task: Task, complete: Tensor, masked: Tensor, temperature: float) -> Tensor:
@@ -72,13 +74,15 @@ class SelfDistillation:
         self._task = context.task
         self._options = read_options(Options, context)
         self._active = 0.0
+        self.begin_epoch(0)
 
     def wanted(self, has: NDArray[np.bool_], _masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """All there is: encoded once, seen whole by one pass and in part by the other."""
         return has
 
     def begin_epoch(self, epoch: int) -> None:
-        """Every epoch is the same."""
+        """How far the two transfers have grown."""
+        self._share = min(1.0, epoch / self._options.ramp) if self._options.ramp else 1.0
 
     def losses(self, step: Step, /) -> Mapping[str, Tensor]:
         """The task loss of both passes, and what draws them together."""
@@ -92,8 +96,8 @@ class SelfDistillation:
         both = [task_loss(task, output.outputs, labels).mean() for output in (complete, masked)]
         return {
             "task": torch.stack(both).sum(),
-            "distillation": options.distillation * distances.mean(),
-            "feature": options.feature * apart.mean(),
+            "distillation": self._share * options.distillation * distances.mean(),
+            "feature": self._share * options.feature * apart.mean(),
         }
 
     def end_epoch(self) -> Mapping[str, float]:
