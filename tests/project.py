@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("cmad", "stages", "dvc.yaml", ".dvcignore", ".gitignore")
+PARTS = ("cmad", "stages", "data/paper", "dvc.yaml", ".dvcignore", ".gitignore")
 
 Params = dict[str, Any]
 

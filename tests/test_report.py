@@ -251,6 +251,7 @@ def reported(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare(folder: Path, runs: Path) -> None:
     """A project folder in which the report stage can run."""
     shutil.copytree(runs / "demo", folder / "data/runs/demo")
+    shutil.copytree(ROOT / "data/paper", folder / "data/paper")
     params = small_params() | {"datasets": ["demo"], "variants": list(VARIANTS), "seeds": list(SEEDS)}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -857,6 +858,7 @@ def test_a_variant_that_trains_nothing_has_an_empty_log(own: Path, text: str) ->
 def test_stage_writes_everything(reported: Path) -> None:
     figures = ("accuracy", "f1", "drop_ratios", "drop_gaps", "mar_weights", "training")
     subjects = ("systems", "combinations", "drop_ratios", "consistency", "differences", "data")
+    latex = ("systems", *METRICS["regression"], "mse", "sims", "differences")
     series = ("training", "mar_weights", "drop_ratios")
     assert set(contents(reported / "reports")) == {
         "report.md",
@@ -865,6 +867,7 @@ def test_stage_writes_everything(reported: Path) -> None:
         *(f"plots/{name}.csv" for name in series),
         *(f"figures/demo_{name}.png" for name in figures),
         *(f"tables/demo_{name}.csv" for name in subjects),
+        *(f"tables/demo_{name}.tex" for name in (*latex, "drop_ratios_accuracy", "drop_ratios_f1")),
     }
 
 

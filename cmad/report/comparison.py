@@ -1,15 +1,19 @@
 """The comparison of the systems as in the supplement's Table 6: sets C and U, ACC/F1 by combination."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
 from cmad.entries import Entry
+from cmad.report.latex import cell_texts as latex_texts
+from cmad.report.latex import row_names as latex_names
+from cmad.report.latex import tabular
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import BASELINE, compared, described, is_addition, mark, shown
-from cmad.report.table import NO_VALUE, NOTHING, Row, Table, aligned, best_cells, cell_texts, row_names
+from cmad.report.table import NOTHING, Row, Table, aligned, best_cells, cell_texts, heads, paired, row_names
 from cmad.report.tables import PERCENT, REFERENCES, row_cells
 from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
@@ -69,16 +73,25 @@ def comparison_tables(cells: Cells) -> dict[str, Table]:
 
 def comparison_markdown(cells: Cells) -> str:
     """One table: set, system, ACC / F1 in each column, models and parameters of one of them."""
-    tables = comparison_tables(cells)
-    # The two share their first lines: column names and n.
-    (columns, n, *accuracy), (_, _, *f1) = (cell_texts(tables[metric]) for metric in PRIMARY)
-    pairs = [list(map(_pair, *both)) for both in zip(accuracy, f1, strict=True)]
+    return aligned(_fields(cells, row_names, cell_texts), left=2)
+
+
+def comparison_latex(cells: Cells) -> str:
+    """The same in LaTeX."""
+    return tabular(_fields(cells, latex_names, latex_texts), heads=2, left=2)
+
+
+def _fields(
+    cells: Cells, names: Callable[[Table], list[str]], texts: Callable[[Table], list[list[str]]]
+) -> list[list[str]]:
+    """The lines of the comparison, from what gives the names and the cells of a table as text."""
+    accuracy, f1 = (comparison_tables(cells)[metric] for metric in PRIMARY)
     lines = _lines(cells)
     sets = ["set", "", *(line.set for line in lines)]
     sizes = [["models", "parameters"], ["", ""], *([_count(ln.models), _size(ln.parameters)] for ln in lines)]
-    names = row_names(tables[PRIMARY[0]])
-    fields = zip(sets, names, [columns, n, *pairs], sizes, strict=True)
-    return aligned([[kind, name, *texts, *size] for kind, name, texts, size in fields], left=2)
+    pairs = paired(texts(accuracy), texts(f1), heads(accuracy))
+    fields = zip(sets, names(accuracy), pairs, sizes, strict=True)
+    return [[kind, name, *cell, *size] for kind, name, cell, size in fields]
 
 
 def comparison_frame(cells: Cells) -> pd.DataFrame:
@@ -138,10 +151,6 @@ def _lines(cells: Cells) -> list[_Line]:
         *map(line, rows),
         *(_Line(_REFERENCE_SET, REFERENCES[r], "", r, "reference") for r in REFERENCES if r in known),
     ]
-
-
-def _pair(accuracy: str, f1: str) -> str:
-    return NO_VALUE if accuracy == f1 == NO_VALUE else f"{accuracy} / {f1}"
 
 
 def _count(number: int | None) -> str:

@@ -1,16 +1,19 @@
 """The report as Markdown: tables and figures with the sentences that explain them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cmad.entries import Entry
+from cmad.paper import Published
+from cmad.report.ablations import ablation_tables
 from cmad.report.comparison import columns_won, comparison_markdown
 from cmad.report.drops import all_banded, drawn_rows, has_gaps
 from cmad.report.load import Cells
+from cmad.report.paper import paper_blocks
 from cmad.report.series import weighted_variant
 from cmad.report.summary import AVERAGE, score_summary
 from cmad.report.systems import compared, footnotes
-from cmad.report.table import NO_VALUE, markdown
+from cmad.report.table import NO_VALUE, markdown, markdown_pairs
 from cmad.report.tables import (
     combination_tables,
     consistency_tables,
@@ -25,17 +28,33 @@ from cmad.scores.bootstrap import REFERENCE
 # Of the tests.
 LEVEL = 0.05
 
+# Headings and sentences of the ablations.
+_ABLATIONS: Mapping[str, tuple[str, str]] = {
+    "consistency_losses": (
+        "Consistency losses",
+        "What CAFD compares, as in the supplement's Tables 9 and 10: features and correlations (cmad), "
+        "either alone, or the student's correlations with the teacher's directly.",
+    ),
+    "loss_components": (
+        "Loss components",
+        "CMAD without one part of its loss, as in the supplement's Tables 11 and 12: without CAFD, "
+        "without MAR's weights, with them on one of the two losses, without the task loss, without the "
+        "auxiliary loss.",
+    ),
+}
 
-def report(of: Sequence[Cells], threads: int) -> str:
+
+def report(of: Sequence[Cells], threads: int, published: Sequence[Published] = ()) -> str:
     """The whole report.
 
     Args:
         of: at least one data set, in the order of the report.
         threads: of torch, as they are part of the result.
+        published: what stands beside our numbers.
     """
     blocks = ["# CMAD: report", _what_was_run(of, threads)]
     for cells in of:
-        blocks += _dataset(cells)
+        blocks += _dataset(cells, published)
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
 
 
@@ -58,15 +77,18 @@ def _what_was_run(of: Sequence[Cells], threads: int) -> str:
     )
 
 
-def _dataset(cells: Cells) -> list[str]:
+def _dataset(cells: Cells, published: Sequence[Published]) -> list[str]:
     return [
         f"## {cells.dataset}",
         *_systems(cells),
+        *paper_blocks(cells, published, "systems"),
         *_data(cells),
         *_scores(cells),
+        *_ablations(cells, published),
         *_differences(cells),
         *_drops(cells),
         *_consistency(cells),
+        *paper_blocks(cells, published, "consistency"),
         *_weights(cells),
         "### Training",
         "Dev F1, averaged over the combinations by their dev samples, chooses the epoch that is kept unless "
@@ -212,6 +234,20 @@ def _shown_variant(cells: Cells) -> str:
         return REFERENCE
     summary = score_summary(cells)["mean"]
     return max(cells.variants, key=lambda v: float(summary["accuracy", v, AVERAGE]))
+
+
+def _ablations(cells: Cells, published: Sequence[Published]) -> list[str]:
+    blocks = []
+    for name, (heading, text) in _ABLATIONS.items():
+        tables = ablation_tables(cells, name)
+        if tables:
+            blocks += [
+                f"### {heading}",
+                f"{text} Accuracy / F1 in percent, {_spread_text(cells)}.",
+                markdown_pairs(*tables),
+                *paper_blocks(cells, published, name),
+            ]
+    return blocks
 
 
 def _differences(cells: Cells) -> list[str]:

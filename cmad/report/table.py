@@ -158,6 +158,32 @@ def cell_texts(table: Table) -> list[list[str]]:
     return lines
 
 
+def markdown_pairs(first: Table, second: Table) -> str:
+    """Two tables with the same rows and columns as one in Markdown, "86.1 / 86.0" in each field."""
+    texts = paired(cell_texts(first), cell_texts(second), heads(first))
+    return aligned([[name, *line] for name, line in zip(row_names(first), texts, strict=True)])
+
+
+def paired(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]], heads: int) -> list[list[str]]:
+    """The fields of two tables with the same heads as one: "86.1 / 86.0", a dash where neither has a number.
+
+    Args:
+        first, second: as ``cell_texts`` gives them.
+        heads: how many of the first lines are the same in both.
+    """
+    joined = [list(map(_pair, *both)) for both in zip(first[heads:], second[heads:], strict=True)]
+    return [*map(list, first[:heads]), *joined]
+
+
+def _pair(first: str, second: str) -> str:
+    return first if first == second and first in ("", NO_VALUE) else f"{first} / {second}"
+
+
+def heads(table: Table) -> int:
+    """How many of a table's lines stand above its rows: the column names, and n where it has counts."""
+    return 2 if table.counts else 1
+
+
 def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     """Fields as a table in Markdown, padded so that it reads as plain text too.
 

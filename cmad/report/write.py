@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from cmad.report.comparison import comparison_frame
+from cmad.paper import Published
+from cmad.report.ablations import ABLATIONS, ablation_tables
+from cmad.report.comparison import comparison_frame, comparison_latex
 from cmad.report.curves import training_figure, weight_figure
 from cmad.report.drops import drop_figure, gap_figure, has_gaps
 from cmad.report.figures import combination_figure
+from cmad.report.latex import latex, latex_pairs
 from cmad.report.load import Cells
+from cmad.report.paper import paper_frame, paper_latex
 from cmad.report.series import drop_series, training_series, weight_series, weighted_variant
 from cmad.report.summary import headline
 from cmad.report.table import tidy
@@ -18,20 +22,23 @@ from cmad.report.tables import (
     combination_tables,
     consistency_tables,
     difference_metrics,
+    difference_table,
     drop_tables,
     modality_table,
     split_table,
 )
 from cmad.scores.bootstrap import REFERENCE
+from cmad.scores.metrics import PRIMARY
 
 
-def write_tables(cells: Cells, folder: Path) -> None:
-    """A data set's tables as CSV, numbers with all their digits.
+def write_tables(cells: Cells, folder: Path, published: Sequence[Published] = ()) -> None:
+    """A data set's tables as CSV, numbers with all their digits, and in LaTeX as the report shows them.
 
     ``<ds>_systems.csv`` see ``comparison_frame``; ``_combinations.csv``, ``_drop_ratios.csv`` and
     ``_consistency.csv`` hold metric, variant, combination or ratio, n, mean, std;
     ``_differences.csv`` reference, variant, metric, difference, low, high, p, p_holm; ``_data.csv``
-    table, item, column, value.
+    table, item, column, value; ``_paper.csv``, only where the paper has the data set, see ``paper_frame``.
+    LaTeX is in ``<ds>_<table>.tex``, to be included.
     """
     scored = {"n": "n", "value": "mean", "std": "std"}
     differences = cells.differences[cells.differences["metric"].isin(difference_metrics(cells))]
@@ -44,8 +51,33 @@ def write_tables(cells: Cells, folder: Path) -> None:
         "differences": differences[["reference", *differences.columns.drop("reference")]],
         "data": tidy([split_table(cells), modality_table(cells)], "table", {"value": "value"}),
     }
+    paper = paper_frame(cells, published)
+    if len(paper):
+        frames["paper"] = paper
     for name, frame in frames.items():
         _write_csv(frame, folder / f"{cells.dataset}_{name}.csv")
+    for name, text in _latex(cells, published).items():
+        (folder / f"{cells.dataset}_{name}.tex").write_text(text, encoding="utf-8")
+
+
+def _latex(cells: Cells, published: Sequence[Published]) -> dict[str, str]:
+    """The tables of results in LaTeX, by name."""
+    # Labels name metrics too, and not every label can name a file.
+    of_labels = {f"{metric}_{label}" for metric in PRIMARY for label in cells.manifest["task"]["names"]}
+    single = {name: table for name, table in combination_tables(cells).items() if name not in of_labels}
+    if len(cells.consistency):
+        single |= consistency_tables(cells)
+    if len(cells.drops):
+        drops = drop_tables(cells)
+        single |= {f"drop_ratios_{metric}": drops[metric] for metric in PRIMARY}
+    if len(cells.differences):
+        single["differences"] = difference_table(cells)
+    found = {"systems": comparison_latex(cells)} | {name: latex(table) for name, table in single.items()}
+    for name in ABLATIONS:
+        pair = ablation_tables(cells, name)
+        if pair:
+            found[name] = latex_pairs(*pair)
+    return found | {f"paper_{name}": text for name, text in paper_latex(cells, published).items()}
 
 
 def write_figures(cells: Cells, folder: Path) -> None:
