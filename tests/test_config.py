@@ -419,7 +419,7 @@ def test_one_problem(key: str, value: Any, message: str) -> None:
 
 
 def test_a_key_with_a_line_break_stays_on_one_line() -> None:
-    known = "preprocess, network, teacher, student, evaluate, systems"
+    known = "preprocess, network, teacher, student, keep, evaluate, systems"
     data = put(small(), f"{D}.a\nb", 1)
     assert problems(data) == [f'{D}."a\\nb" = 1: unknown key; known: {known}']
 

@@ -131,11 +131,26 @@ class Optimiser:
     renew_each_epoch: bool
 
 
+@dataclass(frozen=True)
+class ExistingTeacher:
+    """A teacher trained elsewhere.
+
+    Attributes:
+        path: of a checkpoint that this project wrote, relative to the project.
+        sha256: of the file, in hexadecimal.
+    """
+
+    path: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
     """Training the teacher on full input.
 
     Attributes:
+        micro_batch: samples encoded at once, see ``Student``.
+        checkpoint: a teacher to take in, for every seed, instead of training one; null to train.
         use_incomplete: train on samples that natively lack a modality too.
         select: "dev_loss" keeps the epoch with the best dev task loss, "dev_mse" the best
             mean squared error (the authors' measure, B4), "last" the last epoch (B3).
@@ -143,9 +158,11 @@ class Teacher:
 
     optimiser: Optimiser
     batch: int = bounded(2)
+    micro_batch: int | None = bounded(1)
     epochs: int = bounded(1)
     use_incomplete: bool
     select: Literal["dev_loss", "dev_mse", "last"]
+    checkpoint: ExistingTeacher | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +170,8 @@ class Student:
     """Training a student. Which knobs a variant reads depends on its method.
 
     Attributes:
+        micro_batch: samples encoded at once, to bound memory; null for the whole batch. Activations are
+            then computed again for the gradient, which stays that of the whole batch.
         dropout_off: train with all dropout off, as the authors' code does by mistake (B1).
         sampler: chances of the training combinations, see ``cmad.combinations.SAMPLERS`` (D5).
         select: the epoch kept, by dev F1: "average" over the seven combinations, "full" for
@@ -176,6 +195,7 @@ class Student:
 
     optimiser: Optimiser
     batch: int = bounded(2)
+    micro_batch: int | None = bounded(1)
     epochs: int = bounded(1)
     dropout_off: bool
     sampler: Literal["authors", "uniform"]
@@ -194,6 +214,23 @@ class Student:
     alpha: float = bounded(0, 1)
     temperature: float = positive()
     phi: float = positive()
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a trained student or system leaves on disk. Teachers are kept whole: students need them.
+
+    Attributes:
+        weights: "full" keeps the best epoch's network; "difference" the same with the language encoder as
+            its difference to the pretrained one in half precision; "none" keeps no network but what
+            evaluation needs of it, computed on test right after the training.
+        drop_ratios, seed: read with weights none alone: the ratios and the seed of ``Evaluate`` that
+            predictions are kept for.
+    """
+
+    weights: Literal["full", "difference", "none"]
+    drop_ratios: tuple[float, ...] = bounded(high=1, above=0)
+    seed: int = bounded(0)
 
 
 @dataclass(frozen=True)
@@ -226,6 +263,7 @@ class Preset:
     network: Network
     teacher: Teacher
     student: Student
+    keep: Keep
     evaluate: Evaluate
     systems: Mapping[str, Mapping[str, Any]]
 

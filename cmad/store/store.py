@@ -30,7 +30,8 @@ class Split:
         ids: n names.
         labels: float32 [n], int64 [n] or int64 [n, J], by task kind.
         has: bool [n, 3], the modalities that a sample natively has.
-        features: by modality, [frames of the whole store, d], memory-mapped.
+        features: by modality, [frames of the whole store, d], memory-mapped. Where the store has an
+            encoder, language is int32 [tokens, 2] (token id, segment).
         starts, lengths: by modality, int64 [n], where a sample's frames stand.
         ceiling: [n, 7, K] Bayes-optimal outputs, for generated data.
     """
@@ -38,7 +39,7 @@ class Split:
     ids: list[str]
     labels: NDArray[Any]
     has: NDArray[np.bool_]
-    features: Mapping[str, NDArray[np.floating[Any]]]
+    features: Mapping[str, NDArray[Any]]
     starts: Mapping[str, NDArray[np.int64]]
     lengths: Mapping[str, NDArray[np.int64]]
     ceiling: NDArray[np.float64] | None
@@ -53,20 +54,35 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """The pretrained encoder that becomes part of the networks, where the store holds token ids.
+
+    Attributes:
+        name: see ``cmad.language.find``.
+        width: of its hidden states.
+    """
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
 class Store:
     """An opened store.
 
     Attributes:
         task: what is predicted.
-        widths: d of each modality.
+        widths: d of each modality; of tokens, the encoder's width.
         manifest: the parsed ``manifest.json``.
         splits: by name.
+        encoder: None where language is stored as features.
     """
 
     task: Task
     widths: Mapping[str, int]
     manifest: Mapping[str, Any]
     splits: Mapping[str, Split]
+    encoder: Encoder | None = None
 
 
 def open_store(folder: Path) -> Store:
@@ -83,6 +99,7 @@ def open_store(folder: Path) -> Store:
         offsets = {m: np.load(folder / f"{m}.offsets.npy") for m in MODALITIES}
         ceiling = np.load(folder / "ceiling.npy") if (folder / "ceiling.npy").exists() else None
         task = Task(manifest["task"]["kind"], tuple(manifest["task"]["names"]))
+        encoder = _encoder(manifest)
         _check_sizes(samples, labels, features, offsets, ceiling)
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: not a readable store ({error}); run the preprocess stage again") from None
@@ -100,7 +117,15 @@ def open_store(folder: Path) -> Store:
             lengths=lengths,
             ceiling=None if ceiling is None else ceiling[rows],
         )
-    return Store(task, {m: features[m].shape[1] for m in MODALITIES}, manifest, splits)
+    widths = {m: features[m].shape[1] for m in MODALITIES}
+    if encoder is not None:
+        widths["language"] = encoder.width
+    return Store(task, widths, manifest, splits, encoder)
+
+
+def _encoder(manifest: Mapping[str, Any]) -> Encoder | None:
+    found = manifest.get("encoder")
+    return Encoder(found["name"], found["width"]) if found and found["fine_tuned"] else None
 
 
 def _check_sizes(

@@ -1,0 +1,1 @@
+"""Text and tokens: finding encoders, tokenising, frozen encoding."""
