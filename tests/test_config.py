@@ -309,7 +309,7 @@ D = "presets.demo"
         (
             "presets.mosi_folder.preprocess.text",
             "minilm",
-            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, context or null',
+            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, fine_tune, context or null',
         ),
         (
             "definitions.tea",
@@ -357,7 +357,7 @@ D = "presets.demo"
         ),
         (
             f"{D}.preprocess.text",
-            {"encoder": "minilm", "context": False},
+            {"encoder": "minilm", "fine_tune": False, "context": False},
             f"{D}.preprocess.text: must be null for format demo, whose language comes as features",
         ),
         (
