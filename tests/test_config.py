@@ -309,7 +309,8 @@ D = "presets.demo"
         (
             "presets.mosi_folder.preprocess.text",
             "minilm",
-            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, fine_tune, context or null',
+            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, fine_tune, '
+            "context or null",
         ),
         (
             "definitions.tea",

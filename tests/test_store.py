@@ -405,7 +405,9 @@ def test_some_of_mustard_goes_through_preprocessing(tmp_path: Path) -> None:
             m,
             {"features": np.concatenate([parts[i] for i in chosen]), "lengths": arrays["lengths"][chosen]},
         )
-    params = Preprocess("folder", "classes", PerModality(50, 64, 32), ALL, (), Text("minilm", False, True), None)
+    params = Preprocess(
+        "folder", "classes", PerModality(50, 64, 32), ALL, (), Text("minilm", False, True), None
+    )
     prepare_store(folder, params, tmp_path / "store")
     store = open_store(tmp_path / "store")
     assert store.task.names == ("sarcastic", "sincere")

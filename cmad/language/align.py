@@ -47,7 +47,8 @@ def by_tokens(stream: Ragged, words: Sequence[Words], tokens: Tokens, context: b
         tokens: of these transcripts, or of their own words alone where ``context`` is false.
         context: whether the context's words are part of the sample.
     """
-    assert tokens.words is not None
+    _check_aligned(stream, words)
+    assert tokens.words is not None, "tokens of running text belong to no word"
     starts = np.cumsum(stream.lengths) - stream.lengths
     skipped = np.array([0 if context else len(each.context) for each in words], dtype=np.int64)
     has = stream.lengths > 0
@@ -59,6 +60,14 @@ def by_tokens(stream: Ragged, words: Sequence[Words], tokens: Tokens, context: b
     numbers[np.repeat(spoken, lengths)] = tokens.words[np.repeat(has, tokens.stream.lengths)]
     rows = np.where(numbers < 0, ZERO, np.repeat(starts + skipped, lengths) + numbers)
     return Placement(rows, lengths, int(remaining.sum()))
+
+
+def _check_aligned(stream: Ragged, words: Sequence[Words]) -> None:
+    """A stream that a reader aligned wrongly would give every token after it another word's frame."""
+    said = np.array([len(each.context) + len(each.own) for each in words], dtype=np.int64)
+    wrong = np.count_nonzero((stream.lengths != said) & (stream.lengths > 0))
+    if wrong:
+        raise ValueError(f"{wrong} of {len(words)} streams do not have a frame for each word")
 
 
 def first_frames(placement: Placement, samples: NDArray[np.int64], longest: int) -> NDArray[np.int64]:

@@ -84,7 +84,7 @@ def _from_hub(name: str) -> Path:
         if weights_files(folder) and (folder / "config.json").is_file():
             return folder
     try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, allow_patterns=_FILES))
     except HFValidationError:
         raise UserError(f"{KEY}: {name!r} is neither a folder nor a name of the hub; correct it") from None
     # Among them the errors of whatever HTTP library the hub's client uses.
@@ -94,6 +94,13 @@ def _from_hub(name: str) -> Path:
             "download config.json, model.safetensors and the tokenizer files of "
             f"https://huggingface.co/{name} into a folder and set {KEY} to that folder"
         ) from None
+    if not weights_files(folder):
+        raise UserError(
+            f"{KEY}: {name} came from the hub without model.safetensors (pickled weights can run code and "
+            "are not taken); download it once online, or save the model as safetensors into a folder and set "
+            f"{KEY} to that folder"
+        )
+    return folder
 
 
 def _checked(folder: Path) -> Path:
