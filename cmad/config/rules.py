@@ -37,12 +37,30 @@ def check_section(section: Any, key: str) -> list[str]:
 
 def _check_preprocess(preprocess: Preprocess, key: str) -> list[str]:
     problems = check_no_repeats(f"{key}.standardise", preprocess.standardise)
+    problems += check_no_repeats(f"{key}.half", preprocess.half) + _check_text(preprocess, key)
     if preprocess.format == "demo" and preprocess.generator is None:
         problems.append(f"{key}.generator = null: format demo needs {allowed(Generator, {})}")
     if preprocess.format == "demo" and isinstance(preprocess.text, Text):
         problems.append(f"{key}.text: must be null for format demo, whose language comes as features")
     if preprocess.format == "folder" and isinstance(preprocess.generator, Generator):
         problems.append(f"{key}.generator: must be null for format folder, which generates nothing")
+    return problems
+
+
+def _check_text(preprocess: Preprocess, key: str) -> list[str]:
+    text = preprocess.text
+    if not isinstance(text, Text):
+        return []
+    problems = []
+    if isinstance(text.encoder, str) and not text.encoder.strip():
+        problems.append(f'{key}.text.encoder = "": must name a model, a folder or minilm')
+    if text.fine_tune is True:
+        problems += [
+            f"{key}.{knob}: must not hold language where text.fine_tune is true: the store has its token ids"
+            for knob in ("standardise", "half")
+            if "language"
+            in (getattr(preprocess, knob) if isinstance(getattr(preprocess, knob), tuple) else ())
+        ]
     return problems
 
 

@@ -30,14 +30,18 @@ class PerModality:
 
 @dataclass(frozen=True)
 class Text:
-    """How raw text becomes language features.
+    """How raw text becomes language.
 
     Attributes:
-        encoder: "minilm" is all-MiniLM-L6-v2, frozen, one 384-wide vector per token.
-        context: whether a sample's context column is put before its text.
+        encoder: "minilm" is all-MiniLM-L6-v2 of the text extra; anything else is the name or the local
+            folder of a transformers model.
+        fine_tune: store token ids and make the encoder part of teacher and student; false freezes it
+            and stores its hidden states, one for each token.
+        context: whether what was said before is put before a sample's text.
     """
 
-    encoder: Literal["minilm"]
+    encoder: str
+    fine_tune: bool
     context: bool
 
 
@@ -68,6 +72,7 @@ class Preprocess:
         task: see ``cmad.task.Task``.
         max_frames: T, the most frames kept of each stream.
         standardise: modalities scaled to mean 0 and deviation 1 on the train split.
+        half: modalities stored as float16.
         text: how raw text is encoded; null where language comes as features.
         generator: the demo set's numbers; null for other formats.
     """
@@ -76,6 +81,7 @@ class Preprocess:
     task: Literal["regression", "classes", "binary"]
     max_frames: PerModality
     standardise: tuple[Literal["language", "audio", "vision"], ...]
+    half: tuple[Literal["language", "audio", "vision"], ...]
     text: Text | None
     generator: Generator | None
 

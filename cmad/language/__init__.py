@@ -1,1 +1,1 @@
-"""Text and tokens: finding encoders, tokenising, frozen encoding."""
+"""Language models: where they lie, their tokens, their hidden states, and frames laid out by token."""

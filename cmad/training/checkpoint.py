@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from cmad.combinations import COMBINATIONS
 from cmad.config.schema import Network as Settings
 from cmad.errors import UserError
-from cmad.files import sha256, whole_file
-from cmad.language.find import WEIGHTS, encoder_folder
+from cmad.files import whole_file
+from cmad.language.find import find, weights_checksum
 from cmad.network.encoder import TokenEncoder, load_encoder
 from cmad.network.network import Network
 from cmad.store.store import Store
@@ -52,8 +52,8 @@ def pretrained_encoder(store: Store) -> TokenEncoder:
         UserError: it is not there, or has other weights than when the store was made.
     """
     assert store.encoder is not None
-    folder = encoder_folder(store.encoder.name)
-    if _checksum(folder / WEIGHTS) != store.manifest["encoder"]["checksum"]:
+    folder = find(store.encoder.name)
+    if _checksum(folder) != store.manifest["encoder"]["checksum"]:
         raise UserError(
             f"{folder}: these are other weights of {store.encoder.name} than the store was made with; "
             "put the former back, or run the preprocess stage again"
@@ -62,9 +62,9 @@ def pretrained_encoder(store: Store) -> TokenEncoder:
 
 
 @cache
-def _checksum(path: Path) -> str:
+def _checksum(folder: Path) -> str:
     # Once a process: weights are large, and networks are built many times.
-    return sha256(path)
+    return weights_checksum(folder)
 
 
 def identity(settings: Settings, store: Store) -> dict[str, Any]:
