@@ -5,6 +5,7 @@ A field may hold ``INVALID``; a rule that needs its value is then passed over.
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from cmad.config.kinds import allowed
@@ -23,6 +24,20 @@ from cmad.config.schema import (
     Text,
 )
 
+# The formats that are one pickle, that bring language as features, as words, and without context.
+_PICKLED = ("mag", "mult", "mmsa", "hkt")
+_FEATURES = ("demo", "mult", "cherma")
+_WORDS = ("mag", "hkt")
+_NO_CONTEXT = ("mag", "mmsa")
+# What the labels of each published layout can be.
+_TASKS: Mapping[str, tuple[str, ...]] = {
+    "mag": ("regression",),
+    "mult": ("regression", "binary"),
+    "mmsa": ("regression", "classes"),
+    "hkt": ("classes",),
+    "cherma": ("classes",),
+}
+
 
 def check_section(section: Any, key: str) -> list[str]:
     """The problems of a section whose fields were each checked already.
@@ -38,12 +53,51 @@ def check_section(section: Any, key: str) -> list[str]:
 def _check_preprocess(preprocess: Preprocess, key: str) -> list[str]:
     problems = check_no_repeats(f"{key}.standardise", preprocess.standardise)
     problems += check_no_repeats(f"{key}.half", preprocess.half) + _check_text(preprocess, key)
-    if preprocess.format == "demo" and preprocess.generator is None:
-        problems.append(f"{key}.generator = null: format demo needs {allowed(Generator, {})}")
-    if preprocess.format == "demo" and isinstance(preprocess.text, Text):
-        problems.append(f"{key}.text: must be null for format demo, whose language comes as features")
-    if preprocess.format == "folder" and isinstance(preprocess.generator, Generator):
-        problems.append(f"{key}.generator: must be null for format folder, which generates nothing")
+    if not isinstance(preprocess.format, str):
+        return problems
+    return (
+        problems
+        + _check_generator(preprocess, key)
+        + _check_file(preprocess, key)
+        + _check_layout(preprocess, key)
+    )
+
+
+def _check_generator(preprocess: Preprocess, key: str) -> list[str]:
+    name = preprocess.format
+    if name == "demo" and preprocess.generator is None:
+        return [f"{key}.generator = null: format demo needs {allowed(Generator, {})}"]
+    if name != "demo" and isinstance(preprocess.generator, Generator):
+        return [f"{key}.generator: must be null for format {name}, which generates nothing"]
+    return []
+
+
+def _check_file(preprocess: Preprocess, key: str) -> list[str]:
+    name, file = preprocess.format, preprocess.file
+    if name in _PICKLED and file is None:
+        return [f"{key}.file = null: format {name} needs the name of the pickle in the raw folder"]
+    if name not in _PICKLED and isinstance(file, str):
+        return [f"{key}.file = {shown(file)}: must be null for format {name}, which reads no pickle"]
+    if isinstance(file, str) and (not file or file != PurePosixPath(file).name):
+        return [f"{key}.file = {shown(file)}: must be a plain file name, without a folder"]
+    return []
+
+
+def _check_layout(preprocess: Preprocess, key: str) -> list[str]:
+    name, task, text = preprocess.format, preprocess.task, preprocess.text
+    problems = []
+    if isinstance(task, str) and task not in _TASKS.get(name, (task,)):
+        problems.append(f"{key}.task = {task}: must be {' or '.join(_TASKS[name])} for format {name}")
+    if name in _FEATURES and isinstance(text, Text):
+        problems.append(f"{key}.text: must be null for format {name}, whose language comes as features")
+    if name in _WORDS and text is None:
+        problems.append(
+            f"{key}.text = null: format {name} brings words, not features; set encoder and context"
+        )
+    if name in _NO_CONTEXT and isinstance(text, Text) and text.context is True:
+        problems.append(f"{key}.text.context = true: must be false for format {name}, which has no context")
+    if preprocess.skip_bad is True and name in ("demo", "folder"):
+        problems.append(f"{key}.skip_bad = true: must be false for format {name}; mend the samples instead")
     return problems
 
 

@@ -68,22 +68,28 @@ class Preprocess:
     """From raw files to the store.
 
     Attributes:
-        format: "folder" is the feature folder of ``data/README.md``, "demo" is generated.
+        format: "folder" is the feature folder of ``data/README.md``, "demo" is generated, the others
+            are the published layouts of ``data/README.md``.
         task: see ``cmad.task.Task``.
         max_frames: T, the most frames kept of each stream.
         standardise: modalities scaled to mean 0 and deviation 1 on the train split.
         half: modalities stored as float16.
         text: how raw text is encoded; null where language comes as features.
         generator: the demo set's numbers; null for other formats.
+        file: name of the pickle inside the raw folder (mag, mult, mmsa, hkt); null for other formats.
+        skip_bad: leave out samples of a published layout that cannot be used, and count them in the
+            manifest, instead of stopping at the first.
     """
 
-    format: Literal["folder", "demo"]
+    format: Literal["demo", "folder", "mag", "mult", "mmsa", "hkt", "cherma"]
     task: Literal["regression", "classes", "binary"]
     max_frames: PerModality
     standardise: tuple[Literal["language", "audio", "vision"], ...]
     half: tuple[Literal["language", "audio", "vision"], ...]
     text: Text | None
     generator: Generator | None
+    file: str | None = None
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
