@@ -54,8 +54,10 @@ def test_a_folder_names_what_it_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "mosi"])
 def test_facts_fit_the_preset(name: str) -> None:
     pre = load(ROOT / "params.yaml").presets[name].preprocess
-    form = of_preset(pre.format, pre.file)
-    assert form is not None
+    pair = of_preset(name, pre.format, pre.file)
+    assert pair is not None
+    assert pair[0] == DATASETS[name]
+    form = pair[1]
     assert [each.preset for each in DATASETS[name].files] == [True] + [False] * (
         len(DATASETS[name].files) - 1
     )

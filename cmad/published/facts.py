@@ -56,6 +56,7 @@ class DataSet:
         title: its own name.
         files: all forms that can be read.
         task: of its labels.
+        names: of classes or labels.
         ones: samples of test by label, where known ("positive" for the sign of a score other than 0).
         ones_from: who says so.
         note: what else to know before getting it.
@@ -64,6 +65,7 @@ class DataSet:
     title: str
     task: Literal["regression", "classes", "binary"]
     files: tuple[Published, ...]
+    names: tuple[str, ...] = ()
     ones: Mapping[str, int] = field(default_factory=dict)
     ones_from: str = ""
     note: str = ""
@@ -166,6 +168,7 @@ DATASETS: Mapping[str, DataSet] = {
     "iemocap": DataSet(
         title="IEMOCAP",
         task="binary",
+        names=("Neutral", "Happy", "Sad", "Angry"),
         files=(
             Published(
                 name="iemocap_data.pkl",
@@ -193,6 +196,7 @@ DATASETS: Mapping[str, DataSet] = {
     "cherma": DataSet(
         title="CHERMA",
         task="classes",
+        names=("anger", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
         files=(
             Published(
                 name="",
@@ -210,6 +214,7 @@ DATASETS: Mapping[str, DataSet] = {
     "mustard": DataSet(
         title="MUStARD",
         task="classes",
+        names=("0", "1"),
         files=(
             Published(
                 name="mustard.pkl",
@@ -229,6 +234,7 @@ DATASETS: Mapping[str, DataSet] = {
     "ur_funny": DataSet(
         title="UR-FUNNY v2",
         task="classes",
+        names=("0", "1"),
         files=(
             Published(
                 name="ur_funny.pkl",
@@ -245,10 +251,10 @@ DATASETS: Mapping[str, DataSet] = {
 }
 
 
-def of_preset(layout: str, file: str | None) -> Published | None:
-    """The published form that a preset's ``format`` and ``file`` name, if they name one."""
-    for dataset in DATASETS.values():
-        for form in dataset.files:
-            if form.layout == layout and form.name == (file or ""):
-                return form
+def of_preset(name: str, layout: str, file: str | None) -> tuple[DataSet, Published] | None:
+    """What is published of a preset's data set in its ``format`` and ``file``, if anything is."""
+    dataset = DATASETS.get(name)
+    for form in dataset.files if dataset else ():
+        if dataset and form.layout == layout and form.name == (file or ""):
+            return dataset, form
     return None
