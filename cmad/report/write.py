@@ -31,7 +31,8 @@ def write_tables(cells: Cells, folder: Path) -> None:
     ``<ds>_systems.csv`` see ``comparison_frame``; ``_combinations.csv``, ``_drop_ratios.csv`` and
     ``_consistency.csv`` hold metric, variant, combination or ratio, n, mean, std;
     ``_differences.csv`` reference, variant, metric, difference, low, high, p, p_holm; ``_data.csv``
-    table, item, column, value.
+    table, item, column, value. Of a task with classes ``_classes.csv`` holds variant, seed, combination,
+    class, metric, value, n.
     """
     scored = {"n": "n", "value": "mean", "std": "std"}
     differences = cells.differences[cells.differences["metric"].isin(difference_metrics(cells))]
@@ -44,6 +45,8 @@ def write_tables(cells: Cells, folder: Path) -> None:
         "differences": differences[["reference", *differences.columns.drop("reference")]],
         "data": tidy([split_table(cells), modality_table(cells)], "table", {"value": "value"}),
     }
+    if not cells.classes.empty:
+        frames["classes"] = cells.classes
     for name, frame in frames.items():
         _write_csv(frame, folder / f"{cells.dataset}_{name}.csv")
 
