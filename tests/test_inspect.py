@@ -147,16 +147,16 @@ def test_published_numbers_are_compared() -> None:
     assert pair[0].title == "CMU-MOSEI"
     assert differences(mosei, *pair) == []
     assert gist(mosei, "mag", pair)[-1] == "agrees with what is published of CMU-MOSEI (mosei.pkl)"
-    short = of_size((16265, 1869, 4000), widths={"audio": 74, "vision": 47})
+    short = of_size((16265, 1869, 4000), widths={"audio": 70, "vision": 35})
     pair = nearest(short, "mag", "any.pkl")
     assert pair is not None
     lines = differences(short, *pair)
     assert lines[0].startswith("test has 4000 samples, published are 4643")
-    assert lines[1:] == ["vision is 47 wide, published is 35"]
+    assert lines[1:] == ["audio is 70 wide, published is 74"]
 
 
-def test_of_one_layout_the_nearest_in_size_is_taken() -> None:
-    mosi = nearest(of_size((1284, 229, 686)), "mag", "x.pkl")
+def test_of_one_layout_the_widths_decide_then_the_size() -> None:
+    mosi = nearest(of_size((9, 9, 9), widths={"audio": 74, "vision": 47}), "mag", "x.pkl")
     assert mosi is not None
     assert mosi[0].title == "CMU-MOSI"
     humour = replace(of_size((539, 68, 60)), kind="classes", label_balance={"test": {"0": 34, "1": 26}})

@@ -9,9 +9,9 @@ from cmad.splits import SPLITS
 
 
 def nearest(found: Found, layout: str, file: str) -> tuple[DataSet, Published] | None:
-    """The published form that the data most likely are: of the same layout and task, nearest in size.
+    """The published form that the data most likely are, of those of the same layout and task.
 
-    Of forms of one size, that of the same widths, then that of the same file name is taken.
+    One of the same widths is taken before others, then the nearest in size, then one of the same file name.
 
     Args:
         layout: of the data.
@@ -25,9 +25,9 @@ def nearest(found: Found, layout: str, file: str) -> tuple[DataSet, Published] |
     ]
     n = max(1, len(found.splits))
 
-    def distance(pair: tuple[DataSet, Published]) -> tuple[float, bool, bool]:
+    def distance(pair: tuple[DataSet, Published]) -> tuple[bool, float, bool]:
         form = pair[1]
-        return abs(math.log(n / form.total)), dict(form.widths) != dict(found.widths), form.name != file
+        return dict(form.widths) != dict(found.widths), abs(math.log(n / form.total)), form.name != file
 
     return min(forms, key=distance, default=None)
 

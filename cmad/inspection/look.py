@@ -157,7 +157,8 @@ def _contents(raw: RawData) -> list[bytes]:
     for i in range(len(raw.ids)):
         digest = blake2b(digest_size=16)
         for m, stream in streams.items():
-            part = stream.features[starts[m][i] : starts[m][i] + stream.lengths[i]]
+            # By rows, for features that are too large for memory give nothing else.
+            part = stream.features[np.arange(starts[m][i], starts[m][i] + stream.lengths[i])]
             digest.update(f"{m}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())
         said = (raw.words[i] if raw.words is not None else None, raw.texts[i] if raw.texts else None)

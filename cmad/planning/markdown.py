@@ -38,8 +38,9 @@ def markdown(config: Config, of: Mapping[str, list[Line]]) -> str:
     rows = entries(config.variants, config.unified, config.customised)
     blocks = [
         "# Plan",
-        f"{len(config.datasets)} data sets ({', '.join(config.datasets)}), {len(rows)} rows, "
-        f"{len(config.seeds)} seeds ({', '.join(map(str, config.seeds))}), {config.threads} threads. "
+        f"{_count(len(config.datasets), 'data set')} ({', '.join(config.datasets)}), "
+        f"{_count(len(rows), 'row')}, {_count(len(config.seeds), 'seed')} "
+        f"({', '.join(map(str, config.seeds))}), {_count(config.threads, 'thread')}. "
         "Times are those of this machine, one stage after the other; what DVC has in its cache is not run.",
     ]
     for dataset, lines in of.items():
@@ -86,8 +87,12 @@ def _sum(lines: list[Line]) -> str:
     disk = sum(line.disk for line in lines if line.disk is not None)
     models = sum(line.models or 0 for line in lines)
     unknown = [line.stage for line in lines if line.seconds is None and line.source != "is taken in"]
-    missing = f", without {len(unknown)} stages whose time is unknown" if unknown else ""
+    missing = f", without {_count(len(unknown), 'stage')} of unknown time" if unknown else ""
     return (
-        f"{models} models, {duration(sum(known))}{missing}, {size(disk)} in data/runs. DVC's cache holds the "
-        "same once more, unless it links (docs/data.md)."
+        f"{_count(models, 'model')}, {duration(sum(known))}{missing}, {size(disk)} in data/runs. "
+        "DVC's cache holds the same once more, unless it links (docs/data.md)."
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -74,7 +74,7 @@ class _Planner:
         self.config, self.dataset = config, dataset
         self.preset: Preset = config.presets[dataset]
         self.times, self.here = data / "times", data / "runs" / dataset
-        self.shapes = shapes_of(dataset, self.preset.preprocess, self.here / "store")
+        self.shapes: Shapes | None = None
         self.max_frames = vars(self.preset.preprocess.max_frames)
         self.device = choose_device(config.device)
         self._costs: dict[tuple[str, int, int | None], Cost] = {}
@@ -83,9 +83,14 @@ class _Planner:
         """One for each stage."""
         rows = cells(self.config, self.dataset)
         seeds = len(self.config.seeds)
+        why = UNKNOWN_SIZES
+        try:
+            self.shapes = shapes_of(self.dataset, self.preset.preprocess, self.here / "store")
+        except UserError as error:
+            why = f"cannot run: {error}"
         if self.shapes is None:
             names = ["preprocess", "teacher", *(cell.row.name for cell in rows), "evaluate"]
-            return [Line(name, None, None, UNKNOWN_SIZES, None) for name in names]
+            return [Line(name, None, None, why, None) for name in names]
         shapes, ratios = self.shapes, len(self.preset.evaluate.drop_ratios)
         found = [self._preprocess(shapes), self._teacher(shapes)]
         for cell in tqdm(rows, desc=f"plan {self.dataset}", unit="row", disable=None):
@@ -167,7 +172,7 @@ class _Planner:
         device = torch.device("meta" if self.shapes.encoder is None else "cpu")
         with device:
             if cell is None:
-                return count(teacher_method(self.shapes, self.preset.network, self.max_frames).network)
+                return count(teacher_method(self.shapes, self.preset.network, self.max_frames, None).network)
             return count(self._method(self.shapes, cell, 0 if cell.row.customised else None, device).network)
 
     def _method(self, shapes: Shapes, cell: Cell, combination: int | None, device: torch.device) -> Method:
@@ -193,7 +198,7 @@ class _Planner:
     def _teacher_cost(self, shapes: Shapes, teacher: Teacher) -> Cost:
         key = ("teacher", teacher.batch, None)
         if key not in self._costs:
-            method = teacher_method(shapes, self.preset.network, self.max_frames)
+            method = teacher_method(shapes, self.preset.network, self.max_frames, teacher.micro_batch)
             method.network.to(self.device)
             self._costs[key] = self._cost(method, shapes, teacher, taught=False)
         return self._costs[key]

@@ -10,15 +10,14 @@ import numpy as np
 
 from cmad.combinations import MODALITIES
 from cmad.config.schema import Preprocess
+from cmad.language.find import find, weights_checksum
+from cmad.language.model import traits
 from cmad.published.facts import of_preset
 from cmad.raw import demo
 from cmad.splits import SPLITS
 from cmad.store.store import Encoder, Split, Store
 from cmad.task import Task
 
-# Hidden widths of encoders; of others that of BERT's base size is taken.
-_HIDDEN = {"minilm": 384}
-_BASE = 768
 # Where sizes of the splits are not published.
 _SHARES = (0.6, 0.2, 0.2)
 
@@ -32,7 +31,7 @@ class Shapes:
         widths: by modality, of what the network reads; of a fine-tuned encoder its hidden width.
         frames: by modality, mean length of a stream.
         task: what is predicted.
-        encoder: where language is stored as token ids.
+        encoder: where language is stored as token ids, with the checksum of its weights.
         source: where the sizes come from, in words.
     """
 
@@ -40,7 +39,7 @@ class Shapes:
     widths: Mapping[str, int]
     frames: Mapping[str, float]
     task: Task
-    encoder: Encoder | None
+    encoder: tuple[Encoder, str] | None
     source: str
 
 
@@ -51,10 +50,14 @@ def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
         name: of the preset.
         params: its preprocess section.
         store: where its store is or will be.
+
+    Raises:
+        UserError: the language encoder is not there and cannot be downloaded.
     """
     encoder = None
     if params.text is not None and params.text.fine_tune:
-        encoder = Encoder(params.text.encoder, _HIDDEN.get(params.text.encoder, _BASE))
+        folder = find(params.text.encoder)
+        encoder = Encoder(params.text.encoder, traits(folder).width), weights_checksum(folder)
     try:
         manifest = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
         return _of_manifest(manifest, encoder)
@@ -68,12 +71,11 @@ def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
     return _of_published(name, params, encoder)
 
 
-def _of_manifest(manifest: Mapping[str, Any], encoder: Encoder | None) -> Shapes:
+def _of_manifest(manifest: Mapping[str, Any], encoder: tuple[Encoder, str] | None) -> Shapes:
     splits = manifest["splits"]
     widths = dict(manifest["widths"])
     if encoder is not None:
-        widths["language"] = (manifest.get("encoder") or {}).get("width", encoder.width)
-        encoder = Encoder(encoder.name, widths["language"])
+        widths["language"] = encoder[0].width
     return Shapes(
         counts={split: splits[split]["n"] for split in SPLITS},
         widths=widths,
@@ -84,15 +86,15 @@ def _of_manifest(manifest: Mapping[str, Any], encoder: Encoder | None) -> Shapes
     )
 
 
-def _of_published(name: str, params: Preprocess, encoder: Encoder | None) -> Shapes | None:
+def _of_published(name: str, params: Preprocess, encoder: tuple[Encoder, str] | None) -> Shapes | None:
     found = of_preset(name, params.format, params.file)
     if found is None:
         return None
     dataset, form = found
-    counts = form.counts or tuple(round(share * form.total) for share in _SHARES)
+    counts = form.counts or _shared_out(form.total)
     widths = dict(form.widths)
     if params.text is not None:
-        widths["language"] = encoder.width if encoder else _HIDDEN.get(params.text.encoder, _BASE)
+        widths["language"] = encoder[0].width if encoder else traits(find(params.text.encoder)).width
     return Shapes(
         counts=dict(zip(SPLITS, counts, strict=True)),
         widths=widths,
@@ -101,6 +103,11 @@ def _of_published(name: str, params: Preprocess, encoder: Encoder | None) -> Sha
         encoder=encoder,
         source="published counts and the longest streams kept, so at most",
     )
+
+
+def _shared_out(total: int) -> tuple[int, int, int]:
+    dev, test = (round(share * total) for share in _SHARES[1:])
+    return total - dev - test, dev, test
 
 
 def random_store(shapes: Shapes, max_frames: Mapping[str, int], samples: int) -> Store:
@@ -131,8 +138,11 @@ def random_store(shapes: Shapes, max_frames: Mapping[str, int], samples: int) ->
         lengths=lengths,
         ceiling=None,
     )
-    manifest = {"max_frames": dict(max_frames)}
-    return Store(shapes.task, shapes.widths, manifest, dict.fromkeys(SPLITS, split), shapes.encoder)
+    manifest: dict[str, Any] = {"max_frames": dict(max_frames)}
+    encoder = None
+    if shapes.encoder is not None:
+        encoder, manifest["encoder"] = shapes.encoder[0], {"checksum": shapes.encoder[1]}
+    return Store(shapes.task, shapes.widths, manifest, dict.fromkeys(SPLITS, split), encoder)
 
 
 def _labels(task: Task, n: int, rng: np.random.Generator) -> Any:
