@@ -45,6 +45,7 @@ def student_settings(batch: int = BATCH) -> Student:
             renew_each_epoch=False,
         ),
         batch=batch,
+        micro_batch=None,
         epochs=1,
         dropout_off=False,
         sampler="authors",

@@ -47,5 +47,9 @@ def write_mosei_like(folder: Path, counts: Mapping[str, int], seed: int) -> None
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "split", "group"])
         writer.writerows((str(i), split, "") for i, split in enumerate(splits))
-    manifest = {"task": {"kind": "regression", "names": []}, "max_frames": dict.fromkeys(MODALITIES, FRAMES)}
+    manifest = {
+        "task": {"kind": "regression", "names": []},
+        "max_frames": dict.fromkeys(MODALITIES, FRAMES),
+        "encoder": None,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

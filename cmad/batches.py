@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -19,7 +20,8 @@ class Stream:
 
     Attributes:
         rows: int64 [P], their places in the batch.
-        frames: float32 [P, T, d], zero after a sample's last frame; T is the longest of them.
+        frames: float32 [P, T, d], or int64 [P, T, 2] (token id, segment) of a store with tokens; zero
+            after a sample's last frame; T is the longest of them.
         valid: bool [P, T], True on the frames that may be attended to.
     """
 
@@ -56,7 +58,8 @@ def collate(
         rows: [B], samples of the split.
         wanted: [B, 3], the modalities to gather of each; none that a sample lacks.
         kept: by modality, [frames of the split] in sample order, False on frames to drop (D17):
-            a dropped frame is zero and not attended to, and a stream without frames is absent.
+            a dropped frame is zero and not attended to, and a stream without frames is absent. A
+            dropped token leaves its place empty: the others keep their positions.
     """
     streams = {}
     for m, modality in enumerate(MODALITIES):
@@ -76,12 +79,13 @@ def collate(
 
 def _padded(
     split: Split, modality: str, rows: NDArray[np.int64], kept: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     lengths = split.lengths[modality][rows]
     features = split.features[modality]
     valid = np.arange(lengths.max(initial=1)) < lengths[:, None]
     steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    padded = np.zeros((*valid.shape, features.shape[1]), dtype=np.float32)
+    kind = np.int64 if np.issubdtype(features.dtype, np.integer) else np.float32
+    padded = np.zeros((*valid.shape, features.shape[1]), dtype=kind)
     values = features[np.repeat(split.starts[modality][rows], lengths) + steps]
     if kept is not None:
         first = np.cumsum(split.lengths[modality]) - split.lengths[modality]

@@ -13,6 +13,7 @@ def run(dataset: str, variant: str) -> None:
         options={},
         network=params.network,
         student=params.student,
+        keep=params.keep,
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,

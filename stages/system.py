@@ -17,6 +17,7 @@ def run(dataset: str, system: str, scope: str) -> None:
         options=params.options,
         network=params.network,
         student=params.student,
+        keep=params.keep,
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,

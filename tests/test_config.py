@@ -309,7 +309,8 @@ D = "presets.demo"
         (
             "presets.mosi_folder.preprocess.text",
             "minilm",
-            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, context or null',
+            'presets.mosi_folder.preprocess.text = "minilm": must be a section with encoder, fine_tune, '
+            "context or null",
         ),
         (
             "definitions.tea",
@@ -357,7 +358,7 @@ D = "presets.demo"
         ),
         (
             f"{D}.preprocess.text",
-            {"encoder": "minilm", "context": False},
+            {"encoder": "minilm", "fine_tune": False, "context": False},
             f"{D}.preprocess.text: must be null for format demo, whose language comes as features",
         ),
         (
@@ -419,7 +420,7 @@ def test_one_problem(key: str, value: Any, message: str) -> None:
 
 
 def test_a_key_with_a_line_break_stays_on_one_line() -> None:
-    known = "preprocess, network, teacher, student, evaluate, systems"
+    known = "preprocess, network, teacher, student, keep, evaluate, systems"
     data = put(small(), f"{D}.a\nb", 1)
     assert problems(data) == [f'{D}."a\\nb" = 1: unknown key; known: {known}']
 
@@ -602,6 +603,7 @@ def test_keys_of_each_stage() -> None:
         "definitions.tea",
         "presets.demo.network",
         "presets.demo.student",
+        "presets.demo.keep",
         "seeds",
         "threads",
         "device",
@@ -625,6 +627,7 @@ def test_keys_of_a_comparison_system() -> None:
     assert keys(SystemParams, dataset="demo", system="umdf") == [
         "presets.demo.network",
         "presets.demo.student",
+        "presets.demo.keep",
         "presets.demo.systems.umdf",
         "seeds",
         "threads",

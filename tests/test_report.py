@@ -130,6 +130,14 @@ def make_tree(
         for m in METRICS[kind]
     ]
     write("scores", "variant seed combination metric value n", scores)
+    classes = [
+        (v, s, c, name, m, value(v, s, c, m) - 0.1 * k, 25)
+        for v, s in grid
+        for c in possible
+        for k, name in enumerate(NAMES[kind] if kind == "classes" else ())
+        for m in ("precision", "recall", "f1")
+    ]
+    write("classes", "variant seed combination class metric value n", classes)
     complete = counts["LAV"] > 0
     drops = [
         (v, s, p, m, value(v, s, "LAV", m) - 0.3 * p, n(m, "LAV"))

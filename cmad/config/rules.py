@@ -3,13 +3,40 @@
 A field may hold ``INVALID``; a rule that needs its value is then passed over.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from cmad.config.kinds import allowed
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import shown
-from cmad.config.schema import Evaluate, Generator, Network, PerModality, Preprocess, Student, Text
+from cmad.config.schema import (
+    Evaluate,
+    ExistingTeacher,
+    Generator,
+    Keep,
+    Network,
+    PerModality,
+    Preprocess,
+    Preset,
+    Student,
+    Text,
+)
+
+# The formats that are one pickle, that bring language as features, as words, and without context.
+_PICKLED = ("mag", "mult", "mmsa", "hkt")
+_FEATURES = ("demo", "mult", "cherma")
+_WORDS = ("mag", "hkt")
+_NO_CONTEXT = ("mag", "mmsa")
+# What the labels of each published layout can be.
+_TASKS: Mapping[str, tuple[str, ...]] = {
+    "mag": ("regression",),
+    "mult": ("regression", "binary"),
+    "mmsa": ("regression", "classes"),
+    "hkt": ("classes",),
+    "cherma": ("classes",),
+}
 
 
 def check_section(section: Any, key: str) -> list[str]:
@@ -25,12 +52,69 @@ def check_section(section: Any, key: str) -> list[str]:
 
 def _check_preprocess(preprocess: Preprocess, key: str) -> list[str]:
     problems = check_no_repeats(f"{key}.standardise", preprocess.standardise)
-    if preprocess.format == "demo" and preprocess.generator is None:
-        problems.append(f"{key}.generator = null: format demo needs {allowed(Generator, {})}")
-    if preprocess.format == "demo" and isinstance(preprocess.text, Text):
-        problems.append(f"{key}.text: must be null for format demo, whose language comes as features")
-    if preprocess.format == "folder" and isinstance(preprocess.generator, Generator):
-        problems.append(f"{key}.generator: must be null for format folder, which generates nothing")
+    problems += check_no_repeats(f"{key}.half", preprocess.half) + _check_text(preprocess, key)
+    if not isinstance(preprocess.format, str):
+        return problems
+    return (
+        problems
+        + _check_generator(preprocess, key)
+        + _check_file(preprocess, key)
+        + _check_layout(preprocess, key)
+    )
+
+
+def _check_generator(preprocess: Preprocess, key: str) -> list[str]:
+    name = preprocess.format
+    if name == "demo" and preprocess.generator is None:
+        return [f"{key}.generator = null: format demo needs {allowed(Generator, {})}"]
+    if name != "demo" and isinstance(preprocess.generator, Generator):
+        return [f"{key}.generator: must be null for format {name}, which generates nothing"]
+    return []
+
+
+def _check_file(preprocess: Preprocess, key: str) -> list[str]:
+    name, file = preprocess.format, preprocess.file
+    if name in _PICKLED and file is None:
+        return [f"{key}.file = null: format {name} needs the name of the pickle in the raw folder"]
+    if name not in _PICKLED and isinstance(file, str):
+        return [f"{key}.file = {shown(file)}: must be null for format {name}, which reads no pickle"]
+    if isinstance(file, str) and (not file or file != PurePosixPath(file).name):
+        return [f"{key}.file = {shown(file)}: must be a plain file name, without a folder"]
+    return []
+
+
+def _check_layout(preprocess: Preprocess, key: str) -> list[str]:
+    name, task, text = preprocess.format, preprocess.task, preprocess.text
+    problems = []
+    if isinstance(task, str) and task not in _TASKS.get(name, (task,)):
+        problems.append(f"{key}.task = {task}: must be {' or '.join(_TASKS[name])} for format {name}")
+    if name in _FEATURES and isinstance(text, Text):
+        problems.append(f"{key}.text: must be null for format {name}, whose language comes as features")
+    if name in _WORDS and text is None:
+        problems.append(
+            f"{key}.text = null: format {name} brings words, not features; set encoder and context"
+        )
+    if name in _NO_CONTEXT and isinstance(text, Text) and text.context is True:
+        problems.append(f"{key}.text.context = true: must be false for format {name}, which has no context")
+    if preprocess.skip_bad is True and name in ("demo", "folder"):
+        problems.append(f"{key}.skip_bad = true: must be false for format {name}; mend the samples instead")
+    return problems
+
+
+def _check_text(preprocess: Preprocess, key: str) -> list[str]:
+    text = preprocess.text
+    if not isinstance(text, Text):
+        return []
+    problems = []
+    if isinstance(text.encoder, str) and not text.encoder.strip():
+        problems.append(f'{key}.text.encoder = "": must name a model, a folder or minilm')
+    if text.fine_tune is True:
+        problems += [
+            f"{key}.{knob}: must not hold language where text.fine_tune is true: the store has its token ids"
+            for knob in ("standardise", "half")
+            if "language"
+            in (getattr(preprocess, knob) if isinstance(getattr(preprocess, knob), tuple) else ())
+        ]
     return problems
 
 
@@ -55,9 +139,48 @@ def _check_evaluate(evaluate: Evaluate, key: str) -> list[str]:
     if not isinstance(evaluate.drop_ratios, tuple):
         return []
     problems = check_not_empty(f"{key}.drop_ratios", evaluate.drop_ratios)
-    ratios = [ratio for ratio in evaluate.drop_ratios if isinstance(ratio, float)]
+    return problems + _check_sorted(f"{key}.drop_ratios", evaluate.drop_ratios)
+
+
+def _check_sorted(key: str, values: Any) -> list[str]:
+    if not isinstance(values, tuple):
+        return []
+    ratios = [ratio for ratio in values if isinstance(ratio, float)]
     if ratios != sorted(set(ratios)):
-        problems.append(f"{key}.drop_ratios = {shown(ratios)}: must be sorted, each ratio once")
+        return [f"{key} = {shown(ratios)}: must be sorted, each ratio once"]
+    return []
+
+
+def _check_keep(keep: Keep, key: str) -> list[str]:
+    return _check_sorted(f"{key}.drop_ratios", keep.drop_ratios)
+
+
+def _check_existing(existing: ExistingTeacher, key: str) -> list[str]:
+    digest = existing.sha256
+    if isinstance(digest, str) and not re.fullmatch("[0-9a-f]{64}", digest):
+        return [f"{key}.sha256 = {shown(digest)}: must be 64 digits of 0-9 and a-f, as sha256sum prints them"]
+    return []
+
+
+def _check_preset(preset: Preset, key: str) -> list[str]:
+    """Without networks, evaluation has no more than what was kept."""
+    keep, evaluate = preset.keep, preset.evaluate
+    if not isinstance(keep, Keep) or not isinstance(evaluate, Evaluate) or keep.weights != "none":
+        return []
+    problems = []
+    if isinstance(keep.drop_ratios, tuple) and isinstance(evaluate.drop_ratios, tuple):
+        lost = [ratio for ratio in evaluate.drop_ratios if ratio not in keep.drop_ratios]
+        if lost:
+            problems.append(
+                f"{key}.evaluate.drop_ratios: {shown(lost)} is not in {key}.keep.drop_ratios, and with"
+                " keep.weights none there is no network to run; add it there, or take it out here"
+            )
+    seeds = (keep.seed, evaluate.seed)
+    if all(isinstance(seed, int) for seed in seeds) and keep.seed != evaluate.seed:
+        problems.append(
+            f"{key}.evaluate.seed = {shown(evaluate.seed)}: must be {key}.keep.seed = {shown(keep.seed)}"
+            " with keep.weights none"
+        )
     return problems
 
 
@@ -72,5 +195,8 @@ _RULES: Mapping[type, Callable[[Any, str], list[str]]] = {
     Preprocess: _check_preprocess,
     Network: _check_network,
     Student: _check_student,
+    ExistingTeacher: _check_existing,
+    Keep: _check_keep,
     Evaluate: _check_evaluate,
+    Preset: _check_preset,
 }

@@ -30,14 +30,18 @@ class PerModality:
 
 @dataclass(frozen=True)
 class Text:
-    """How raw text becomes language features.
+    """How raw text becomes language.
 
     Attributes:
-        encoder: "minilm" is all-MiniLM-L6-v2, frozen, one 384-wide vector per token.
-        context: whether a sample's context column is put before its text.
+        encoder: "minilm" is all-MiniLM-L6-v2 of the text extra; anything else is the name or the local
+            folder of a transformers model.
+        fine_tune: store token ids and make the encoder part of teacher and student; false freezes it
+            and stores its hidden states, one for each token.
+        context: whether what was said before is put before a sample's text.
     """
 
-    encoder: Literal["minilm"]
+    encoder: str
+    fine_tune: bool
     context: bool
 
 
@@ -64,20 +68,28 @@ class Preprocess:
     """From raw files to the store.
 
     Attributes:
-        format: "folder" is the feature folder of ``data/README.md``, "demo" is generated.
+        format: "folder" is the feature folder of ``data/README.md``, "demo" is generated, the others
+            are the published layouts of ``data/README.md``.
         task: see ``cmad.task.Task``.
         max_frames: T, the most frames kept of each stream.
         standardise: modalities scaled to mean 0 and deviation 1 on the train split.
+        half: modalities stored as float16.
         text: how raw text is encoded; null where language comes as features.
         generator: the demo set's numbers; null for other formats.
+        file: name of the pickle inside the raw folder (mag, mult, mmsa, hkt); null for other formats.
+        skip_bad: leave out samples of a published layout that cannot be used, and count them in the
+            manifest, instead of stopping at the first.
     """
 
-    format: Literal["folder", "demo"]
+    format: Literal["demo", "folder", "mag", "mult", "mmsa", "hkt", "cherma"]
     task: Literal["regression", "classes", "binary"]
     max_frames: PerModality
     standardise: tuple[Literal["language", "audio", "vision"], ...]
+    half: tuple[Literal["language", "audio", "vision"], ...]
     text: Text | None
     generator: Generator | None
+    file: str | None = None
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +143,26 @@ class Optimiser:
     renew_each_epoch: bool
 
 
+@dataclass(frozen=True)
+class ExistingTeacher:
+    """A teacher trained elsewhere.
+
+    Attributes:
+        path: of a checkpoint that this project wrote, relative to the project.
+        sha256: of the file, in hexadecimal.
+    """
+
+    path: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
     """Training the teacher on full input.
 
     Attributes:
+        micro_batch: samples encoded at once, see ``Student``.
+        checkpoint: a teacher to take in, for every seed, instead of training one; null to train.
         use_incomplete: train on samples that natively lack a modality too.
         select: "dev_loss" keeps the epoch with the best dev task loss, "dev_mse" the best
             mean squared error (the authors' measure, B4), "last" the last epoch (B3).
@@ -143,9 +170,11 @@ class Teacher:
 
     optimiser: Optimiser
     batch: int = bounded(2)
+    micro_batch: int | None = bounded(1)
     epochs: int = bounded(1)
     use_incomplete: bool
     select: Literal["dev_loss", "dev_mse", "last"]
+    checkpoint: ExistingTeacher | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +182,8 @@ class Student:
     """Training a student. Which knobs a variant reads depends on its method.
 
     Attributes:
+        micro_batch: samples encoded at once, to bound memory; null for the whole batch. Activations are
+            then computed again for the gradient, which stays that of the whole batch.
         dropout_off: train with all dropout off, as the authors' code does by mistake (B1).
         sampler: chances of the training combinations, see ``cmad.combinations.SAMPLERS`` (D5).
         select: the epoch kept, by dev F1: "average" over the seven combinations, "full" for
@@ -176,6 +207,7 @@ class Student:
 
     optimiser: Optimiser
     batch: int = bounded(2)
+    micro_batch: int | None = bounded(1)
     epochs: int = bounded(1)
     dropout_off: bool
     sampler: Literal["authors", "uniform"]
@@ -194,6 +226,23 @@ class Student:
     alpha: float = bounded(0, 1)
     temperature: float = positive()
     phi: float = positive()
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a trained student or system leaves on disk. Teachers are kept whole: students need them.
+
+    Attributes:
+        weights: "full" keeps the best epoch's network; "difference" the same with the language encoder as
+            its difference to the pretrained one in half precision; "none" keeps no network but what
+            evaluation needs of it, computed on test right after the training.
+        drop_ratios, seed: read with weights none alone: the ratios and the seed of ``Evaluate`` that
+            predictions are kept for.
+    """
+
+    weights: Literal["full", "difference", "none"]
+    drop_ratios: tuple[float, ...] = bounded(high=1, above=0)
+    seed: int = bounded(0)
 
 
 @dataclass(frozen=True)
@@ -226,6 +275,7 @@ class Preset:
     network: Network
     teacher: Teacher
     student: Student
+    keep: Keep
     evaluate: Evaluate
     systems: Mapping[str, Mapping[str, Any]]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from cmad.config.load import load
 from cmad.config.names import nearest
 from cmad.config.overrides import override
-from cmad.config.schema import Config, Definition, Evaluate, Network, Preprocess, Student, Teacher
+from cmad.config.schema import Config, Definition, Evaluate, Keep, Network, Preprocess, Student, Teacher
 from cmad.errors import UserError
 
 _DEFINITION = "definitions.{variant}"
@@ -62,6 +62,7 @@ class StudentParams:
     method: str = field(metadata=_from(_DEFINITION, build=_method))
     network: Network = field(metadata=_from("presets.{dataset}.network"))
     student: Student = field(metadata=_from(_DEFINITION, _STUDENT, build=_student))
+    keep: Keep = field(metadata=_from("presets.{dataset}.keep"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
@@ -73,6 +74,7 @@ class SystemParams:
 
     network: Network = field(metadata=_from("presets.{dataset}.network"))
     student: Student = field(metadata=_from("presets.{dataset}.student"))
+    keep: Keep = field(metadata=_from("presets.{dataset}.keep"))
     options: Mapping[str, Any] = field(metadata=_from("presets.{dataset}.systems.{system}"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))

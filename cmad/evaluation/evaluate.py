@@ -14,7 +14,7 @@ from cmad.evaluation.predict import Inputs, Predicted
 from cmad.randomness import generator
 from cmad.scores.bootstrap import REFERENCE, averages, holm, paired_difference, sign_flip_p
 from cmad.scores.constant import constant_outputs
-from cmad.scores.metrics import PRIMARY, scored, scores
+from cmad.scores.metrics import PRIMARY, by_class, confusion, scored, scores
 from cmad.store.store import Split, Store
 from cmad.task import Task
 
@@ -71,6 +71,31 @@ def score_table(store: Store, predicted: dict[str, Predicted], seeds: tuple[int,
     for name, outputs in references.items():
         rows += [{"variant": name, "seed": None} | row for row in combination_scores(task, outputs, test)]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def class_table(store: Store, predicted: dict[str, Predicted], seeds: tuple[int, ...]) -> pd.DataFrame:
+    """Precision, recall and F1 of each class, of a task with classes; empty for other tasks.
+
+    Returns:
+        Columns variant, seed, combination, class, metric, value, n; n counts the test samples that are of
+        the class and have the combination.
+    """
+    task, test = store.task, store.splits["test"]
+    rows: list[dict[str, Any]] = []
+    possible = contained(test.has).T
+    for variant, found in predicted.items() if task.kind == "classes" else ():
+        for seed, outputs in zip(seeds, found.outputs, strict=True):
+            for j, have in enumerate(possible):
+                if not have.any():
+                    continue
+                counts = confusion(task, outputs[j, have], test.labels[have])[0]
+                key = {"variant": variant, "seed": seed, "combination": COMBINATIONS[j]}
+                rows += [
+                    key | {"class": name, "metric": metric, "value": value, "n": int(n)}
+                    for metric, values in by_class(counts).items()
+                    for name, value, n in zip(task.names, values, counts.sum(1), strict=True)
+                ]
+    return pd.DataFrame(rows, columns=["variant", "seed", "combination", "class", "metric", "value", "n"])
 
 
 def drop_table(
@@ -158,12 +183,13 @@ def row_table(predicted: dict[str, Predicted], rows: tuple[Entry, ...]) -> pd.Da
 def write_evaluation(
     folder: Path, inputs: Inputs, rows: tuple[Entry, ...], predicted: dict[str, Predicted]
 ) -> None:
-    """Write ``<row>.npz`` with the per-sample predictions, and the five tables as CSV."""
+    """Write ``<row>.npz`` with the per-sample predictions, and the tables as CSV."""
     for name, found in predicted.items():
         np.savez(folder / f"{name}.npz", outputs=found.outputs, dropped=found.dropped)
     tables = {
         "rows": row_table(predicted, rows),
         "scores": score_table(inputs.store, predicted, inputs.seeds),
+        "classes": class_table(inputs.store, predicted, inputs.seeds),
         "drop_ratios": drop_table(inputs.store, predicted, inputs.seeds, inputs.evaluate.drop_ratios),
         "consistency": consistency_table(predicted),
         "differences": difference_table(inputs.store, predicted, rows, inputs.evaluate),

@@ -1,4 +1,4 @@
-"""Running the trained networks of the grid over test."""
+"""The say of the grid's rows on test: from their networks, or from what was kept instead of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cmad.batches import frame_numbers
-from cmad.combinations import COMBINATIONS, FULL, MODALITIES
+from cmad.combinations import COMBINATIONS, FULL
 from cmad.config.schema import Evaluate, Student
 from cmad.config.schema import Network as Settings
 from cmad.entries import Entry
 from cmad.evaluation.consistency import consistency_rows
 from cmad.network.network import Network
-from cmad.predictions import Predictions, predict_combinations, predict_dropped
+from cmad.predictions import predict_combinations
 from cmad.store.store import Store
 from cmad.training.checkpoint import checkpoint_name, load_network, load_weights
+from cmad.training.kept import Kept, kept_name, load_kept, run_on
 from cmad.training.student import create_method
 
 
@@ -51,7 +51,7 @@ class Inputs:
             is rebuilt from.
         systems: the options of each comparison system.
         evaluate: the evaluate section.
-        students: folder of folders by row.
+        students: folder of folders by row, with networks or with predictions kept (``cmad.training.keep``).
         seeds: in the order of the results.
         device: where to run.
     """
@@ -68,10 +68,20 @@ class Inputs:
 
 @dataclass(frozen=True)
 class _Teacher:
-    """One seed's teacher, and its E^t [n, D] on test, NaN where a sample is incomplete."""
+    """One seed's teacher, and its E^t [C, D] on the C complete samples of test."""
 
     network: Network
     representation: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One row's part of one seed: outputs [7, n, K], dropped [P, n, K]."""
+
+    outputs: NDArray[np.float32]
+    dropped: NDArray[np.float32]
+    consistency: list[dict[str, Any]]
+    parameters: int
 
 
 def predict_all(inputs: Inputs, teacher: Path, rows: tuple[Entry, ...]) -> dict[str, Predicted]:
@@ -82,57 +92,70 @@ def predict_all(inputs: Inputs, teacher: Path, rows: tuple[Entry, ...]) -> dict[
 
     Returns:
         By name of the row.
+
+    Raises:
+        UserError: a network or kept predictions that are missing or do not fit.
     """
-    teachers = [_teacher(inputs, teacher / f"seed-{seed}.pt") for seed in inputs.seeds]
-    bar = tqdm(rows, desc="evaluate", unit="row", disable=None)
-    return {row.name: _predict(inputs, row, teachers) for row in bar}
+    cells: dict[str, list[_Cell]] = {row.name: [] for row in rows}
+    with tqdm(total=len(rows) * len(inputs.seeds), desc="evaluate", unit="row", disable=None) as bar:
+        # One seed after the other, so that one teacher is held at a time.
+        for seed in inputs.seeds:
+            taught = _teacher(inputs, teacher / checkpoint_name(seed))
+            for row in rows:
+                cells[row.name].append(_predict(inputs, row, seed, taught))
+                bar.update()
+    return {name: _joined(of_row) for name, of_row in cells.items()}
+
+
+def _joined(cells: list[_Cell]) -> Predicted:
+    return Predicted(
+        outputs=np.stack([cell.outputs for cell in cells]),
+        dropped=np.stack([cell.dropped for cell in cells]),
+        consistency=[row for cell in cells for row in cell.consistency],
+        parameters=cells[-1].parameters,
+    )
 
 
 def _teacher(inputs: Inputs, path: Path) -> _Teacher:
     network = load_network(path, inputs.network, inputs.store, inputs.device)
     test = inputs.store.splits["test"]
     full = predict_combinations(network, test, inputs.evaluate.batch, inputs.device, (FULL,))
-    return _Teacher(network, full.representation[FULL].copy())
+    return _Teacher(network, full.representation[FULL, test.complete])
 
 
-def _predict(inputs: Inputs, row: Entry, teachers: list[_Teacher]) -> Predicted:
-    test, settings, device = inputs.store.splits["test"], inputs.evaluate, inputs.device
-    complete = np.flatnonzero(test.complete)
-    numbers = {m: frame_numbers(test, m, settings.seed) for m in MODALITIES}
-    outputs, dropped, consistency = [], [], []
-    for seed, teacher in zip(inputs.seeds, teachers, strict=True):
-        full, predictions = _combinations(inputs, row, seed, teacher.network)
-        found = consistency_rows(
-            predictions.representation[:, complete],
-            teacher.representation[complete],
-            inputs.student.batch,
-            inputs.student.tau,
-        )
-        consistency += [{"seed": seed} | each for each in found]
-        outputs.append(predictions.outputs)
-        ratios = (
-            predict_dropped(full, test, ratio, numbers, settings.batch, device)
-            for ratio in settings.drop_ratios
-        )
-        dropped.append(np.stack(list(ratios)))
-    parameters = sum(weight.numel() for weight in full.parameters())
-    return Predicted(np.stack(outputs), np.stack(dropped), consistency, parameters)
+def _predict(inputs: Inputs, row: Entry, seed: int, teacher: _Teacher) -> _Cell:
+    # A customised row has a model for each combination; the last is LAV's, which frames are dropped from.
+    models = range(len(COMBINATIONS)) if row.customised else (None,)
+    parts = [_kept(inputs, row, seed, combination, teacher.network) for combination in models]
+    found = consistency_rows(
+        np.concatenate([part.representation for part in parts]),
+        teacher.representation,
+        inputs.student.batch,
+        inputs.student.tau,
+    )
+    return _Cell(
+        outputs=np.concatenate([part.outputs for part in parts]),
+        dropped=parts[-1].dropped,
+        consistency=[{"seed": seed} | each for each in found],
+        parameters=parts[-1].parameters,
+    )
 
 
-def _combinations(inputs: Inputs, row: Entry, seed: int, teacher: Network) -> tuple[Network, Predictions]:
-    """The network that sees all modalities, and the predictions under all seven combinations."""
-    test, batch, device = inputs.store.splits["test"], inputs.evaluate.batch, inputs.device
-    if not row.customised:
-        network = _load(inputs, row, seed, None, teacher)
-        return network, predict_combinations(network, test, batch, device)
-    # Each combination has a model of its own; the last is LAV's.
-    parts = []
-    for j in range(len(COMBINATIONS)):
-        network = _load(inputs, row, seed, j, teacher)
-        parts.append(predict_combinations(network, test, batch, device, (j,)))
-    return network, Predictions(
-        np.stack([part.representation[j] for j, part in enumerate(parts)]),
-        np.stack([part.outputs[j] for j, part in enumerate(parts)]),
+def _kept(inputs: Inputs, row: Entry, seed: int, combination: int | None, teacher: Network) -> Kept:
+    store, settings, folder = inputs.store, inputs.evaluate, inputs.students / row.name
+    kept = folder / kept_name(seed, combination)
+    if kept.exists():
+        return load_kept(kept, settings.drop_ratios, settings.seed, inputs.network, store)
+    network = _load(inputs, row, seed, combination, teacher)
+    combinations = range(len(COMBINATIONS)) if combination is None else (combination,)
+    return run_on(
+        network,
+        store.splits["test"],
+        combinations,
+        settings.drop_ratios,
+        settings.seed,
+        settings.batch,
+        inputs.device,
     )
 
 

@@ -28,8 +28,10 @@ from cmad.config.schema import bounded
 from cmad.errors import UserError
 from cmad.methods.method import Context, chances, read_options
 from cmad.methods.task_only import TaskOnly
+from cmad.network.encoder import embed
 from cmad.network.frames import Frames, convolve
 from cmad.network.network import Network, Output
+from cmad.network.parts import in_parts
 from cmad.network.prompts import Prompts, cross_name
 
 
@@ -58,13 +60,14 @@ class Encoded:
 
 
 class PromptedNetwork(nn.Module):
-    """The teacher with prompts; its Perceivers and its fusion are frozen copies.
+    """The teacher with prompts; its encoder of tokens, its Perceivers and its fusion are frozen copies.
 
     Args:
         teacher: the trained teacher.
         widths, lengths: d and T of each modality.
         combination: index of the only combination that is prompted for; None for all seven.
         prompt_length: l.
+        micro_batch: samples encoded and read at once, see ``cmad.network.parts``.
     """
 
     def __init__(
@@ -74,11 +77,16 @@ class PromptedNetwork(nn.Module):
         lengths: Mapping[str, int],
         combination: int | None,
         prompt_length: int,
+        micro_batch: int | None = None,
     ) -> None:
         super().__init__()
         self._lengths = dict(lengths)
         self._attend_padding = teacher.lengths is not None
         self._combination = combination
+        self._micro_batch = micro_batch
+        self.encoder = copy.deepcopy(teacher.encoder)
+        if self.encoder is not None:
+            self.encoder.requires_grad_(False)
         self.convolutions = copy.deepcopy(teacher.convolutions).requires_grad_()
         self.perceivers = copy.deepcopy(teacher.perceivers).requires_grad_(False)
         self.fusion = copy.deepcopy(teacher.fusion).requires_grad_(False)
@@ -91,12 +99,19 @@ class PromptedNetwork(nn.Module):
     def train(self, mode: bool = True) -> "PromptedNetwork":
         """Train mode for all but the frozen parts."""
         super().train(mode)
+        if self.encoder is not None:
+            self.encoder.eval()
         self.perceivers.eval()
         self.fusion.eval()
         return self
 
     def encode(self, batch: Batch) -> Encoded:
-        """Apply the Conv1d and the cross-modal maps to each present pair once."""
+        """Apply encoder, Conv1d and cross-modal maps to each present pair once.
+
+        Of language as tokens, the raw features are the frozen encoder's states.
+        """
+        with torch.no_grad():
+            batch = embed(self.encoder, batch, self._micro_batch)
         sources = {}
         for m, modality in enumerate(MODALITIES):
             stream = batch.streams[modality]
@@ -153,7 +168,8 @@ class PromptedNetwork(nn.Module):
         kinds = kinds * filled[:, None, None]
         seen = torch.ones_like(filled) if self._attend_padding else filled
         valid = torch.cat([valid, seen[:, None].expand(kinds.shape[:2])], dim=1)
-        return self.perceivers[MODALITIES[m]](torch.cat([context, kinds], dim=1), valid)
+        context = torch.cat([context, kinds], dim=1)
+        return in_parts(self.perceivers[MODALITIES[m]], self._micro_batch, context, valid)
 
 
 def create(context: Context) -> TaskOnly:
@@ -169,6 +185,13 @@ def create(context: Context) -> TaskOnly:
             f"presets.<data set>.systems.mplmm.prompt_length = {length}: must be at most "
             f"preprocess.max_frames.{shortest} = {context.lengths[shortest]}"
         )
-    network = PromptedNetwork(context.teacher, context.widths, context.lengths, context.combination, length)
+    network = PromptedNetwork(
+        context.teacher,
+        context.widths,
+        context.lengths,
+        context.combination,
+        length,
+        context.settings.micro_batch,
+    )
     # Not a Network by class, but used as one: encode, fuse, classifier.
     return TaskOnly(cast(Network, network), context.task, chances(context))

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from cmad.batches import Batch
 from cmad.combinations import MODALITIES
 from cmad.errors import UserError
+from cmad.network.encoder import embed
 from cmad.network.frames import Frames, convolve
 from cmad.network.network import Network, Output
+from cmad.network.parts import in_parts
 
 HEADS = (8, 5, 4)
 
@@ -88,6 +90,8 @@ class CrossModalNetwork(nn.Module):
         width = network.classifier.in_features
         self._lengths = dict(lengths)
         self._attend_padding = network.lengths is not None
+        self._micro_batch = network.micro_batch
+        self.encoder = network.encoder
         self.convolutions = network.convolutions
         self.interactions = nn.ModuleDict({m: Interaction(width) for m in MODALITIES})
         self.filters = nn.ModuleDict({m: Filter(width) for m in MODALITIES})
@@ -96,8 +100,9 @@ class CrossModalNetwork(nn.Module):
         self.classifier = network.classifier
 
     def encode(self, batch: Batch) -> Frames:
-        """Apply the Conv1d to each present pair once."""
-        return convolve(self.convolutions, batch, self._lengths, self._attend_padding)
+        """Apply the encoder and the Conv1d to each present pair once."""
+        embedded = embed(self.encoder, batch, self._micro_batch)
+        return convolve(self.convolutions, embedded, self._lengths, self._attend_padding)
 
     def fuse(self, frames: Frames, masks: Tensor) -> Output:
         """Relate what is seen, then read and fuse.
@@ -108,6 +113,12 @@ class CrossModalNetwork(nn.Module):
         rows = [frames.rows(m, masks[:, m]) for m in range(3)]
         seen = [frames.tables[m][rows[m]] for m in range(3)]
         valid = [frames.valid[m][rows[m]] for m in range(3)]
+        representation = self.fusion(in_parts(self._tokens, self._micro_batch, *seen, *valid))
+        return Output(representation, self.classifier(representation))
+
+    def _tokens(self, *streams: Tensor) -> Tensor:
+        """Frames of the three streams, then what is valid of each, to the tokens [S, 3, D]."""
+        seen, valid = streams[:3], streams[3:]
         tokens = []
         for m, modality in enumerate(MODALITIES):
             others = [n for n in range(3) if n != m]
@@ -116,5 +127,4 @@ class CrossModalNetwork(nn.Module):
             )
             context = self.filters[modality](seen[m], related, valid[m])
             tokens.append(self.perceivers[modality](context, valid[m]))
-        representation = self.fusion(torch.stack(tokens, dim=1))
-        return Output(representation, self.classifier(representation))
+        return torch.stack(tokens, dim=1)

@@ -15,6 +15,7 @@ from cmad.batches import Batch, Stream
 from cmad.combinations import MODALITIES
 from cmad.config.schema import Network as Settings
 from cmad.network.fusion import Fusion
+from cmad.network.parts import in_parts
 from cmad.network.perceiver import Perceiver
 
 
@@ -52,13 +53,22 @@ class Network(nn.Module):
         widths: d of each modality.
         lengths: T of each modality; read only with ``attend_padding``.
         outputs: K.
+        encoder: of token ids, see ``cmad.network.encoder``; None where language comes as features.
+        micro_batch: samples encoded at once, see ``cmad.network.parts``.
     """
 
     def __init__(
-        self, settings: Settings, widths: Mapping[str, int], lengths: Mapping[str, int], outputs: int
+        self,
+        settings: Settings,
+        widths: Mapping[str, int],
+        lengths: Mapping[str, int],
+        outputs: int,
+        encoder: nn.Module | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         super().__init__()
         kernels = settings.kernels
+        self.micro_batch = micro_batch
         self.lengths = dict(lengths) if settings.attend_padding else None
         self.convolutions = nn.ModuleDict(
             {
@@ -78,6 +88,8 @@ class Network(nn.Module):
         self.fusion = Fusion(settings)
         self.classifier = nn.Linear(settings.width, outputs)
         self.apply(_initialise)
+        # After the initial weights of all else: its own are pretrained.
+        self.encoder = encoder
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode each present pair of a batch once."""
@@ -92,6 +104,15 @@ class Network(nn.Module):
 
     def _tokens(self, modality: str, stream: Stream) -> Tensor:
         frames, valid = stream.frames, stream.valid
+        if self.micro_batch is None or len(frames) <= self.micro_batch:
+            return self._read(modality, frames, valid)
+        present = in_parts(lambda *part: self._read(modality, *part)[:-1], self.micro_batch, frames, valid)
+        return torch.cat([present, self._read(modality, frames[:0], valid[:0])])
+
+    def _read(self, modality: str, frames: Tensor, valid: Tensor) -> Tensor:
+        """Tokens [P + 1, D] of P streams and of the absent one."""
+        if self.encoder is not None and modality == "language":
+            frames = self.encoder(frames, valid)
         if self.lengths is not None:
             missing = self.lengths[modality] - frames.shape[1]
             frames, valid = F.pad(frames, (0, 0, 0, missing)), F.pad(valid, (0, missing))

@@ -14,6 +14,10 @@ def presence(raw: RawData) -> NDArray[np.bool_]:
     has = {m: stream.lengths > 0 for m, stream in raw.streams.items()}
     if raw.texts is not None:
         has["language"] = np.array([bool(text.strip()) for _, text in raw.texts])
+    if raw.words is not None:
+        has["language"] = np.array([any(word.strip() for word in words.own) for words in raw.words])
+    if raw.tokens is not None:
+        has["language"] = raw.tokens.lengths > 0
     return np.stack([has[m] for m in MODALITIES], axis=1)
 
 
@@ -59,6 +63,6 @@ def check(raw: RawData, where: str) -> None:
 
 
 def _field(raw: RawData, modality: str) -> str:
-    if modality not in raw.streams:
+    if modality == "language" and raw.texts is not None:
         return "samples.csv, column text"
     return f"{modality}.npz" if f"{modality}.npz" in raw.checksums else modality

@@ -25,7 +25,7 @@ _TYPES = {
         ("ratio", "value", "difference", "low", "high", "confidence", "p", "p_holm", "dev_f1", "dev_f1_LAV"),
         "float64",
     ),
-    **dict.fromkeys(("variant", "set", "combination", "metric"), "str"),
+    **dict.fromkeys(("variant", "set", "combination", "class", "metric"), "str"),
 }
 
 
@@ -41,6 +41,8 @@ class Cells:
         scores: variant, seed, combination, metric, value, n; one row for each cell of the grid,
             without combinations that no test sample has.
         references: variant ("constant" or "ceiling"), combination, metric, value, n.
+        classes: variant, seed, combination, class, metric ("precision", "recall", "f1"), value, n of that
+            class; empty for tasks without classes.
         drops: variant, seed, ratio, metric, value, n; empty where no test sample is complete.
         consistency: variant, seed, combination, metric ("mse", "sims"), value, n; likewise.
         differences: variant, metric, difference, low, high, confidence, p, p_holm: ``cmad`` minus the
@@ -57,6 +59,7 @@ class Cells:
     models: pd.DataFrame
     scores: pd.DataFrame
     references: pd.DataFrame
+    classes: pd.DataFrame
     drops: pd.DataFrame
     consistency: pd.DataFrame
     differences: pd.DataFrame
@@ -119,6 +122,8 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
     scores = evaluated("scores")
     score_table = _read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
     of_reference = score_table["seed"].isna()
+    classes = evaluated("classes")
+    class_names = manifest["task"]["names"] if manifest["task"]["kind"] == "classes" else ()
     drops = evaluated("drop_ratios")
     drop_table = _read(drops, ("variant", "seed", "ratio", "metric", "value", "n"))
     consistency = evaluated("consistency")
@@ -155,6 +160,13 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
                 {"variant": _references(manifest), "combination": combinations, "metric": metrics},
             ),
             scores,
+        ),
+        # A class that no test sample is of has no recall.
+        classes=_take(
+            _read(classes, ("variant", "seed", "combination", "class", "metric", "value", "n")),
+            classes,
+            grid
+            | {"combination": combinations, "class": class_names, "metric": ("precision", "recall", "f1")},
         ),
         drops=_known(
             _take(
@@ -228,6 +240,9 @@ def _read(source: _Source, columns: tuple[str, ...]) -> pd.DataFrame:
             source.path,
             dtype={name: _TYPES[name] for name in columns},
             usecols=list(columns),
+            # A class may be called NA; what is empty has no value.
+            keep_default_na=False,
+            na_values=[""],
         )
     except (OSError, ValueError) as error:
         raise source.refuse(f"not a readable table ({_short(error)})") from None

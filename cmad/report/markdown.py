@@ -15,10 +15,12 @@ from cmad.report.summary import AVERAGE, score_summary
 from cmad.report.systems import compared, footnotes
 from cmad.report.table import NO_VALUE, markdown, markdown_pairs
 from cmad.report.tables import (
+    class_tables,
     combination_tables,
     consistency_tables,
     difference_table,
     drop_tables,
+    label_tables,
     modality_table,
     p_table,
     split_table,
@@ -183,6 +185,12 @@ def _scores(cells: Cells) -> list[str]:
             markdown(tables["mae"]),
             "Pearson correlation. It is 0 for a constant.",
             markdown(tables["correlation"]),
+            "### Acc-7 and Acc-5",
+            "Share of samples whose score and label agree once both are clipped to [-3, 3] and rounded, "
+            "label 0 included:",
+            markdown(tables["acc7"]),
+            "The same clipped to [-2, 2]:",
+            markdown(tables["acc5"]),
         ]
     else:
         blocks += [
@@ -193,7 +201,35 @@ def _scores(cells: Cells) -> list[str]:
         ]
     if "f1_macro" in tables:
         blocks += ["### Macro F1", "Each class weighs the same.", markdown(tables["f1_macro"])]
-    return blocks
+    return blocks + _by_class(cells) + _by_label(cells)
+
+
+def _by_class(cells: Cells) -> list[str]:
+    variant = _shown_variant(cells)
+    tables = class_tables(cells, variant)
+    if not tables:
+        return []
+    return [
+        "### By class",
+        f"Of {variant}, with the class's number of test samples. F1 in percent:",
+        markdown(tables["f1"]),
+        "Recall, the share of the class that is found:",
+        markdown(tables["recall"]),
+    ]
+
+
+def _by_label(cells: Cells) -> list[str]:
+    variant = _shown_variant(cells)
+    tables = label_tables(cells, variant)
+    if not tables:
+        return []
+    return [
+        "### By label",
+        f"Of {variant}. Accuracy in percent:",
+        markdown(tables["accuracy"]),
+        "F1 in percent:",
+        markdown(tables["f1"]),
+    ]
 
 
 def _n_text(cells: Cells) -> str:

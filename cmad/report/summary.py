@@ -58,6 +58,12 @@ def consistency_summary(cells: Cells) -> pd.DataFrame:
     return over_seeds(with_average(cells.consistency), ["metric", "variant", "combination"])
 
 
+def class_summary(cells: Cells) -> pd.DataFrame:
+    """Scores of classes, indexed by metric, variant, class and combination: mean, std."""
+    table = with_average(cells.classes)
+    return over_seeds(table, ["metric", "variant", "class", "combination"])
+
+
 def drop_summary(cells: Cells) -> pd.DataFrame:
     """Scores by drop ratio, indexed by metric, variant and ratio: mean, std."""
     return over_seeds(cells.drops, ["metric", "variant", "ratio"])

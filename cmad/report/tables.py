@@ -9,7 +9,14 @@ import pandas as pd
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.entries import Entry
 from cmad.report.load import Cells
-from cmad.report.summary import COLUMNS, consistency_summary, counts, drop_summary, score_summary
+from cmad.report.summary import (
+    COLUMNS,
+    class_summary,
+    consistency_summary,
+    counts,
+    drop_summary,
+    score_summary,
+)
 from cmad.report.systems import mark
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table
 from cmad.scores.bootstrap import COMPARED, REFERENCE
@@ -69,6 +76,49 @@ def consistency_tables(cells: Cells) -> dict[str, Table]:
             best="lowest",
         )
         for metric in ("mse", "sims")
+    }
+
+
+def class_tables(cells: Cells, variant: str) -> dict[str, Table]:
+    """One variant's precision, recall and F1 of each class by combination; empty for other tasks."""
+    if cells.classes.empty:
+        return {}
+    summary = class_summary(cells)
+    sizes = cells.classes.groupby("class")["n"].max()
+    return {
+        metric: Table(
+            metric,
+            ("class", "combination"),
+            COLUMNS,
+            tuple(
+                Row(f"{name} ({sizes[name]})", row_cells(summary, (metric, variant, name), COLUMNS), PERCENT)
+                for name in cells.manifest["task"]["names"]
+            ),
+        )
+        for metric in ("precision", "recall", "f1")
+    }
+
+
+def label_tables(cells: Cells, variant: str) -> dict[str, Table]:
+    """One variant's accuracy and F1 of each binary label by combination, and their means; else empty."""
+    if cells.kind != "binary":
+        return {}
+    summary = score_summary(cells)
+    names = cells.manifest["task"]["names"]
+    return {
+        metric: Table(
+            metric,
+            ("label", "combination"),
+            COLUMNS,
+            (
+                *(
+                    Row(name, row_cells(summary, (f"{metric}_{name}", variant), COLUMNS), PERCENT)
+                    for name in names
+                ),
+                Row("mean", row_cells(summary, (metric, variant), COLUMNS), PERCENT),
+            ),
+        )
+        for metric in PRIMARY
     }
 
 
@@ -198,7 +248,7 @@ def _rows(
     ]
 
 
-def row_cells(summary: pd.DataFrame, of: tuple[str, str], columns: Iterable[str | float]) -> tuple[Cell, ...]:
+def row_cells(summary: pd.DataFrame, of: tuple[str, ...], columns: Iterable[str | float]) -> tuple[Cell, ...]:
     """A row of a summary; a column that it lacks has nothing to measure."""
     means, deviations = summary["mean"], summary["std"]
     return tuple(

@@ -37,7 +37,8 @@ def write_tables(cells: Cells, folder: Path, published: Sequence[Published] = ()
     ``<ds>_systems.csv`` see ``comparison_frame``; ``_combinations.csv``, ``_drop_ratios.csv`` and
     ``_consistency.csv`` hold metric, variant, combination or ratio, n, mean, std;
     ``_differences.csv`` reference, variant, metric, difference, low, high, p, p_holm; ``_data.csv``
-    table, item, column, value; ``_paper.csv``, only where the paper has the data set, see ``paper_frame``.
+    table, item, column, value; ``_paper.csv``, only where the paper has the data set, see ``paper_frame``;
+    of a task with classes ``_classes.csv`` variant, seed, combination, class, metric, value, n.
     LaTeX is in ``<ds>_<table>.tex``, to be included.
     """
     scored = {"n": "n", "value": "mean", "std": "std"}
@@ -54,6 +55,8 @@ def write_tables(cells: Cells, folder: Path, published: Sequence[Published] = ()
     paper = paper_frame(cells, published)
     if len(paper):
         frames["paper"] = paper
+    if not cells.classes.empty:
+        frames["classes"] = cells.classes
     for name, frame in frames.items():
         _write_csv(frame, folder / f"{cells.dataset}_{name}.csv")
     for name, text in _latex(cells, published).items():

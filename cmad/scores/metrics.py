@@ -120,6 +120,22 @@ def from_confusion(counts: Floats) -> dict[str, Floats]:
     }
 
 
+def by_class(counts: Floats) -> dict[str, Floats]:
+    """How well each class is told, of confusion counts [..., C, C], rows the truth.
+
+    Returns:
+        "precision" (0 for a class that is never predicted), "recall" (NaN for one that never occurs) and
+        "f1" (0 for one that is never hit, NaN for one that neither occurs nor is predicted), [..., C].
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    true, predicted = counts.sum(-1), counts.sum(-2)
+    return {
+        "precision": _ratio(hits, predicted, 0.0),
+        "recall": _ratio(hits, true, np.nan),
+        "f1": _ratio(2 * hits, true + predicted, np.nan),
+    }
+
+
 def _regression_scores(outputs: Floats, labels: Floats) -> dict[str, float]:
     """The metrics of [n] scores over all samples, label 0 included."""
     if len(labels) == 0:

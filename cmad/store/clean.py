@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmad.raw.frames import Moments, blocks, frame_rows
+from cmad.errors import UserError
+from cmad.language.align import ZERO, Placement, as_read, first_frames
+from cmad.raw.frames import Moments, blocks
 from cmad.raw.raw_data import Ragged
 
 
@@ -32,7 +34,8 @@ class Cleaned:
         lengths: int64 [n], frames kept of each sample, in the store's order.
         non_finite: values replaced by 0 among the frames kept.
         constant: columns that do not vary over the kept train frames; they are 0 in the store.
-        cut: frames left out because their stream was longer than the most kept.
+        cut: frames left out because their stream was longer than the most kept, or because none of
+            their word's tokens is there.
     """
 
     lengths: NDArray[np.int64]
@@ -52,32 +55,60 @@ def unscaled(found: Moments) -> Scaling:
 
 
 def write_modality(
-    stream: Ragged, order: NDArray[np.int64], longest: int, scaling: Scaling, path: Path
+    stream: Ragged,
+    placement: Placement,
+    order: NDArray[np.int64],
+    longest: int,
+    scaling: Scaling,
+    half: bool,
+    path: Path,
 ) -> Cleaned:
-    """Write ``path`` [sum of kept lengths, d] float32, block by block.
+    """Write ``path`` [sum of kept lengths, d], block by block.
 
     Args:
         stream: n samples as read.
+        placement: what the store has of them; its frames of zeros are zero after scaling too.
         order: the n samples in the store's order.
         longest: frames kept of each stream, its first ones.
         scaling: of its columns.
+        half: write float16, not float32.
         path: the ``.npy`` file to write.
+
+    Raises:
+        UserError: a value is too large for float16.
     """
-    rows = frame_rows(stream, order, longest)
+    rows = first_frames(placement, order, longest)
+    zero = rows == ZERO
     target = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(len(rows), stream.features.shape[1])
+        path,
+        mode="w+",
+        dtype=np.float16 if half else np.float32,
+        shape=(len(rows), stream.features.shape[1]),
     )
     non_finite = start = 0
-    for block, bad in blocks(stream, rows):
-        target[start : start + len(block)] = np.where(
-            scaling.constant, 0.0, (block - scaling.shift) / scaling.scale
-        )
+    for block, bad in blocks(stream, np.where(zero, 0, rows)):
+        empty = zero[start : start + len(block)]
+        scaled = np.where(scaling.constant | empty[:, None], 0.0, (block - scaling.shift) / scaling.scale)
+        if half and np.abs(scaled).max(initial=0) > np.finfo(np.float16).max:
+            raise UserError(
+                f"preprocess.half: {path.stem} has a value of {np.abs(scaled).max():.3g}, too large for "
+                f"float16; take {path.stem} out of half, or put it into standardise"
+            )
+        target[start : start + len(block)] = scaled
         start += len(block)
         non_finite += bad
     target.flush()
     return Cleaned(
-        lengths=np.minimum(stream.lengths[order], longest),
+        lengths=np.minimum(placement.lengths[order], longest),
         non_finite=non_finite,
         constant=int(scaling.constant.sum()),
-        cut=len(stream.features) - len(rows),
+        cut=placement.offered - len(np.unique(rows[~zero])),
     )
+
+
+def write_tokens(tokens: Ragged, order: NDArray[np.int64], path: Path) -> Cleaned:
+    """Write ``path`` [sum of lengths, 2] int32, (token id, segment); arguments as above."""
+    placement = as_read(tokens)
+    rows = first_frames(placement, order, int(tokens.lengths.max(initial=0)))
+    np.save(path, tokens.features[rows].astype(np.int32))
+    return Cleaned(lengths=tokens.lengths[order], non_finite=0, constant=0, cut=0)

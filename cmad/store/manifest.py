@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cmad.combinations import COMBINATIONS, MODALITIES, contained
 from cmad.config.schema import Preprocess
+from cmad.language.language import Language
 from cmad.raw.raw_data import RawData
 from cmad.splits import SPLITS
 from cmad.store.clean import Cleaned
@@ -18,20 +19,29 @@ from cmad.task import Kind, Task
 
 
 def describe(
-    raw: RawData, task: Task, params: Preprocess, cleaned: Mapping[str, Cleaned], order: NDArray[np.int64]
+    raw: RawData,
+    task: Task,
+    params: Preprocess,
+    language: Language,
+    cleaned: Mapping[str, Cleaned],
+    order: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Build the manifest.
 
     Args:
-        raw: the data with language as features.
+        raw: the data with language as features or as token ids.
         task: what its labels mean.
         params: the preset's preprocess section.
+        language: what was done to language.
         cleaned: by modality, in the store's order.
         order: of the n samples in the store.
 
     Returns:
         ``format``; ``task`` {kind, names}; by modality ``max_frames`` (T), ``widths``, ``non_finite``
-        (values), ``constant_columns`` and ``cut_frames``; ``splits`` by name: n, complete,
+        (values), ``constant_columns`` and ``cut_frames`` (of language also tokens); ``encoder``, None or
+        its name, width (of the hidden states), checksum (SHA-256 of its weights) and fine_tuned (the
+        store has token ids); ``wordless``, the words that yield no token; ``skipped``, samples left out
+        by reason; ``splits`` by name: n, complete,
         ``combinations`` (samples that have each of the seven), ``labels`` (see ``label_summary``),
         ``lengths`` by modality (mean and max over the samples that have it); ``shared_groups``
         between each two splits; ``checksums`` (SHA-256 by raw file).
@@ -44,10 +54,13 @@ def describe(
         "format": params.format,
         "task": {"kind": task.kind, "names": list(task.names)},
         "max_frames": asdict(params.max_frames),
-        "widths": {m: raw.streams[m].features.shape[1] for m in MODALITIES},
+        "widths": {m: _width(raw, m, language) for m in MODALITIES},
         "non_finite": {m: cleaned[m].non_finite for m in MODALITIES},
         "constant_columns": {m: cleaned[m].constant for m in MODALITIES},
-        "cut_frames": {m: cleaned[m].cut for m in MODALITIES},
+        "cut_frames": {m: cleaned[m].cut + (language.cut if m == "language" else 0) for m in MODALITIES},
+        "encoder": asdict(language.encoder) if language.encoder else None,
+        "wordless": language.wordless,
+        "skipped": dict(raw.skipped),
         "splits": {
             name: _split({m: cleaned[m].lengths[rows] for m in MODALITIES})
             | {"labels": label_summary(labels[rows], task)}
@@ -59,6 +72,13 @@ def describe(
         },
         "checksums": dict(raw.checksums),
     }
+
+
+def _width(raw: RawData, modality: str, language: Language) -> int:
+    if modality == "language" and language.encoder:
+        return language.encoder.width
+    width: int = raw.streams[modality].features.shape[1]
+    return width
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:

@@ -1,18 +1,16 @@
 """From a raw folder to a store: the whole of preprocessing."""
 
-from dataclasses import replace
+import tempfile
 from pathlib import Path
 
 from cmad.config.schema import Preprocess
-from cmad.errors import UserError
-from cmad.raw.raw_data import RawData
+from cmad.language.language import prepare_language
 from cmad.raw.read import read
-from cmad.raw.text import encode
 from cmad.store.write import write_store
 
 
 def prepare_store(raw_folder: Path, params: Preprocess, store_folder: Path) -> None:
-    """Read raw data, encode raw text, clean, and write the store.
+    """Read raw data, tokenise or encode raw text, clean, and write the store.
 
     Args:
         raw_folder: raw files; not looked at for generated data.
@@ -22,17 +20,8 @@ def prepare_store(raw_folder: Path, params: Preprocess, store_folder: Path) -> N
     Raises:
         UserError: the raw data are unusable, or a knob does not fit them.
     """
-    raw, cut = _with_language(read(raw_folder, params), params)
-    write_store(raw, params, store_folder, cut)
-
-
-def _with_language(raw: RawData, params: Preprocess) -> tuple[RawData, int]:
-    """The data with language as features, and the word pieces cut on the way."""
-    if raw.texts is None:
-        return raw, 0
-    if params.text is None:
-        raise UserError("preprocess.text: null, but the data come as raw text; set encoder and context")
-    texts = raw.texts if params.text.context else [("", text) for _, text in raw.texts]
-    # One thread: the bits of the store must not depend on the machine's number of cores.
-    language, cut = encode(texts, params.max_frames.language, threads=1)
-    return replace(raw, streams={"language": language, **raw.streams}, texts=None), cut
+    store_folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the store and not in /tmp, which may be held in memory.
+    with tempfile.TemporaryDirectory(prefix=f".{store_folder.name}.", dir=store_folder.parent) as scratch:
+        raw, language = prepare_language(read(raw_folder, params), params, Path(scratch))
+        write_store(raw, params, store_folder, language)

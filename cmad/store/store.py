@@ -1,9 +1,10 @@
 """The store: a data set as memory-mapped ragged arrays, ready to be cut into batches.
 
 A folder with ``manifest.json`` (see ``cmad.store.manifest``), ``samples.csv`` (id, split, group),
-``labels.npy``, for each modality ``<modality>.npy`` [sum of lengths, d] and
+``labels.npy``, for each modality ``<modality>.npy`` [sum of lengths, d], float32 or float16, and
 ``<modality>.offsets.npy`` [n + 1], and ``ceiling.npy`` [n, 7, K] for generated data. Samples stand
-in the order train, dev, test.
+in the order train, dev, test. Where the language encoder is trained with the network, ``language.npy``
+is int32 [sum of lengths, 2], (token id, segment), and ``manifest["encoder"]`` names the encoder.
 """
 
 import json
@@ -30,7 +31,8 @@ class Split:
         ids: n names.
         labels: float32 [n], int64 [n] or int64 [n, J], by task kind.
         has: bool [n, 3], the modalities that a sample natively has.
-        features: by modality, [frames of the whole store, d], memory-mapped.
+        features: by modality, [frames of the whole store, d], memory-mapped; of language token ids and
+            segments [tokens of the whole store, 2] where the store has an encoder.
         starts, lengths: by modality, int64 [n], where a sample's frames stand.
         ceiling: [n, 7, K] Bayes-optimal outputs, for generated data.
     """
@@ -38,7 +40,7 @@ class Split:
     ids: list[str]
     labels: NDArray[Any]
     has: NDArray[np.bool_]
-    features: Mapping[str, NDArray[np.floating[Any]]]
+    features: Mapping[str, NDArray[Any]]
     starts: Mapping[str, NDArray[np.int64]]
     lengths: Mapping[str, NDArray[np.int64]]
     ceiling: NDArray[np.float64] | None
@@ -53,20 +55,35 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """The language encoder that is trained with the network.
+
+    Attributes:
+        name: as the params name it.
+        width: of its hidden states.
+    """
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
 class Store:
     """An opened store.
 
     Attributes:
         task: what is predicted.
-        widths: d of each modality.
+        widths: d of each modality; of language the encoder's, where there is one.
         manifest: the parsed ``manifest.json``.
         splits: by name.
+        encoder: set where language is stored as token ids.
     """
 
     task: Task
     widths: Mapping[str, int]
     manifest: Mapping[str, Any]
     splits: Mapping[str, Split]
+    encoder: Encoder | None = None
 
 
 def open_store(folder: Path) -> Store:
@@ -83,7 +100,9 @@ def open_store(folder: Path) -> Store:
         offsets = {m: np.load(folder / f"{m}.offsets.npy") for m in MODALITIES}
         ceiling = np.load(folder / "ceiling.npy") if (folder / "ceiling.npy").exists() else None
         task = Task(manifest["task"]["kind"], tuple(manifest["task"]["names"]))
+        encoder = _encoder(manifest["encoder"])
         _check_sizes(samples, labels, features, offsets, ceiling)
+        _check_kinds(features, encoder)
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: not a readable store ({error}); run the preprocess stage again") from None
     splits = {}
@@ -100,7 +119,14 @@ def open_store(folder: Path) -> Store:
             lengths=lengths,
             ceiling=None if ceiling is None else ceiling[rows],
         )
-    return Store(task, {m: features[m].shape[1] for m in MODALITIES}, manifest, splits)
+    widths = {m: features[m].shape[1] for m in MODALITIES}
+    if encoder is not None:
+        widths["language"] = encoder.width
+    return Store(task, widths, manifest, splits, encoder)
+
+
+def _encoder(entry: Mapping[str, Any] | None) -> Encoder | None:
+    return Encoder(entry["name"], entry["width"]) if entry and entry["fine_tuned"] else None
 
 
 def _check_sizes(
@@ -119,3 +145,10 @@ def _check_sizes(
     )
     if not fits:
         raise ValueError("its files disagree in size")
+
+
+def _check_kinds(features: Mapping[str, NDArray[Any]], encoder: Encoder | None) -> None:
+    """Raise ValueError where token ids stand in place of features or the other way round."""
+    tokens = features["language"].dtype == np.int32 and features["language"].shape[1:] == (2,)
+    if tokens != (encoder is not None):
+        raise ValueError("its manifest and its language.npy disagree about token ids")

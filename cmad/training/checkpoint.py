@@ -1,8 +1,9 @@
 """A network on disk: its weights with what is needed to build it again."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from cmad.combinations import COMBINATIONS
 from cmad.config.schema import Network as Settings
 from cmad.errors import UserError
 from cmad.files import whole_file
+from cmad.language.find import find, weights_checksum
+from cmad.network.encoder import TokenEncoder, load_encoder
 from cmad.network.network import Network
 from cmad.store.store import Store
+from cmad.training.difference import from_difference, to_difference
 
 FORMAT = "cmad network 1"
+DIFFERENCE = "cmad difference 1"
 
 
 def checkpoint_name(seed: int, combination: int | None = None) -> str:
@@ -24,23 +29,95 @@ def checkpoint_name(seed: int, combination: int | None = None) -> str:
     return f"seed-{seed}.pt" if combination is None else f"seed-{seed}-{COMBINATIONS[combination]}.pt"
 
 
-def build_network(settings: Settings, store: Store) -> Network:
-    """A network for a store's widths, lengths and task, with fresh weights."""
+def build_network(settings: Settings, store: Store, micro_batch: int | None = None) -> Network:
+    """A network for a store's widths, lengths and task, with fresh weights.
+
+    The encoder's are the pretrained ones; all other weights are those of a network without encoder.
+
+    Args:
+        micro_batch: samples encoded at once in training.
+
+    Raises:
+        UserError: the store's encoder is not there, or has other weights than it had.
+    """
     lengths = store.manifest["max_frames"]
-    return Network(settings, store.widths, lengths, store.task.outputs)
+    encoder = None if store.encoder is None else pretrained_encoder(store)
+    return Network(settings, store.widths, lengths, store.task.outputs, encoder, micro_batch)
 
 
-def _identity(settings: Settings, store: Store) -> dict[str, Any]:
-    return {
+def pretrained_encoder(store: Store) -> TokenEncoder:
+    """The encoder that the store's token ids are for.
+
+    Raises:
+        UserError: it is not there, or has other weights than when the store was made.
+    """
+    assert store.encoder is not None
+    folder = find(store.encoder.name)
+    if _checksum(folder) != store.manifest["encoder"]["checksum"]:
+        raise UserError(
+            f"{folder}: these are other weights of {store.encoder.name} than the store was made with; "
+            "put the former back, or run the preprocess stage again"
+        )
+    return load_encoder(folder)
+
+
+@cache
+def _checksum(folder: Path) -> str:
+    # Once a process: weights are large, and networks are built many times.
+    return weights_checksum(folder)
+
+
+def identity(settings: Settings, store: Store) -> dict[str, Any]:
+    """What must agree between a network and whoever uses it: settings, widths, task, encoder."""
+    what = {
         "network": asdict(settings),
         "widths": dict(store.widths),
         "task": {"kind": store.task.kind, "names": list(store.task.names)},
     }
+    # Its weights, not its name, which may be a folder's.
+    return what if store.encoder is None else what | {"encoder": store.manifest["encoder"]["checksum"]}
+
+
+def disagreements(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs between two identities, one text for each value."""
+    theirs, ours = dict(_flat(found, "")), dict(_flat(wanted, ""))
+    return [
+        f"{key} {theirs.get(key, 'none')}, here {ours.get(key, 'none')}"
+        for key in dict.fromkeys([*ours, *theirs])
+        if theirs.get(key) != ours.get(key)
+    ]
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield key, value
+        return
+    for name, each in value.items():
+        yield from _flat(each, f"{key}.{name}" if key else str(name))
 
 
 def save_network(path: Path, state: Mapping[str, Tensor], settings: Settings, store: Store) -> None:
     """Write a checkpoint; the same weights give the same bytes."""
-    content = {"format": FORMAT, "identity": _identity(settings, store), "state": dict(state)}
+    _save(path, FORMAT, state, settings, store)
+
+
+def save_difference(path: Path, state: Mapping[str, Tensor], settings: Settings, store: Store) -> None:
+    """Write a checkpoint with the encoder as its difference to the pretrained one (see ``Keep``).
+
+    Without an encoder this is ``save_network``.
+
+    Raises:
+        UserError: a weight has moved further than half precision can say.
+    """
+    if store.encoder is None:
+        save_network(path, state, settings, store)
+        return
+    base = pretrained_encoder(store).state_dict()
+    _save(path, DIFFERENCE, to_difference(state, base), settings, store)
+
+
+def _save(path: Path, kind: str, state: Mapping[str, Tensor], settings: Settings, store: Store) -> None:
+    content = {"format": kind, "identity": identity(settings, store), "state": dict(state)}
     with whole_file(path) as aside:
         torch.save(content, aside)
 
@@ -56,15 +133,13 @@ def load_network(path: Path, settings: Settings, store: Store, device: torch.dev
     return network
 
 
-def load_weights(
-    network: nn.Module, path: Path, settings: Settings, store: Store, device: torch.device
-) -> None:
-    """Fill a network from a checkpoint, freeze it, and put it in eval mode.
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """What ``save_network`` or ``save_difference`` wrote: format, identity, state.
 
     Untrusted: only tensors and plain data load.
 
     Raises:
-        UserError: missing, unreadable, foreign, or of another network, data set or task.
+        UserError: missing, unreadable or foreign.
     """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
@@ -72,16 +147,34 @@ def load_weights(
         raise UserError(f"{path}: no such checkpoint; run the stage that trains it again") from None
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError):
         raise UserError(f"{path}: not a readable checkpoint; delete it and run its stage again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if (
+        not isinstance(content, dict)
+        or content.get("format") not in (FORMAT, DIFFERENCE)
+        or not all(isinstance(content.get(part), Mapping) for part in ("identity", "state"))
+    ):
         raise UserError(f"{path}: not a checkpoint of this project; delete it and run its stage again")
-    for part, value in _identity(settings, store).items():
-        if content["identity"].get(part) != value:
-            raise UserError(
-                f"{path}: trained for another {part} ({content['identity'].get(part)}, now {value}); "
-                "run its stage again"
-            )
+    return content
+
+
+def load_weights(
+    network: nn.Module, path: Path, settings: Settings, store: Store, device: torch.device
+) -> None:
+    """Fill a network from a checkpoint, freeze it, and put it in eval mode.
+
+    Raises:
+        UserError: missing, unreadable, foreign, or of another network, data set or task.
+    """
+    content = read_checkpoint(path, device)
+    found, wanted = content["identity"], identity(settings, store)
+    for part in dict.fromkeys([*wanted, *found]):
+        differ = disagreements({part: found.get(part)}, {part: wanted.get(part)})
+        if differ:
+            raise UserError(f"{path}: trained for another {part} ({'; '.join(differ)}); run its stage again")
+    state = content["state"]
+    if content["format"] == DIFFERENCE:
+        state = from_difference(state, pretrained_encoder(store).to(device).state_dict())
     try:
-        network.load_state_dict(content["state"])
+        network.load_state_dict(state)
     except RuntimeError:
         raise UserError(
             f"{path}: its weights do not fit the network; delete it and run its stage again"

@@ -109,7 +109,8 @@ def fit(
                 "give dev samples with labels other than 0, or change select"
             )
         if score > best:
-            best, state = score, copy.deepcopy(method.network.state_dict())
+            best = score
+            _copy(method.network.state_dict(), state)
         log.append({"epoch": epoch, "learning_rate": rate} | columns | dict(judged))
     return Fitted(state, log)
 
@@ -149,6 +150,12 @@ def _update(loss: Tensor, trained: nn.Module, optimiser: torch.optim.Optimizer, 
     if plan.optimiser.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), plan.optimiser.clip)
     optimiser.step()
+
+
+def _copy(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    # In place: two copies of a large network at a time are one too many.
+    for name, value in weights.items():
+        target[name].copy_(value)
 
 
 def _all_finite(module: nn.Module) -> bool:

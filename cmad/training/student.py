@@ -33,7 +33,7 @@ def create_method(
 ) -> Method:
     """A system with its initial weights, which depend on the seed alone, so that systems start alike."""
     with torch_seeded(seed, "student weights"):
-        model = build_network(network, store).to(device)
+        model = build_network(network, store, student.micro_batch).to(device)
         context = Context(
             network=model,
             teacher=teacher,

@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
-from cmad.config.schema import Student
 from cmad.device import choose_device
 from cmad.files import whole_folder
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
-from cmad.training.checkpoint import checkpoint_name, load_network, save_network
+from cmad.training.checkpoint import checkpoint_name, load_network
+from cmad.training.keep import Cell, keep_model
 from cmad.training.student import create_method, train_student
-from cmad.training.teacher_cache import load_cache
+from cmad.training.teacher_cache import cache_name, load_cache
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recipe:
     Attributes:
         method: name of a file in ``cmad/methods``.
         options: its own section, empty for the project's own methods.
-        network, student: see ``cmad.config.schema``.
+        network, student, keep: see ``cmad.config.schema``.
         seeds, threads, device: likewise.
     """
 
@@ -34,6 +35,7 @@ class Recipe:
     options: Mapping[str, Any]
     network: Settings
     student: Student
+    keep: Keep
     seeds: tuple[int, ...]
     threads: int
     device: str
@@ -42,7 +44,7 @@ class Recipe:
 def train_students(
     recipe: Recipe, store_folder: Path, teachers: Path, target: Path, customised: bool
 ) -> None:
-    """Train them and write ``target``: a checkpoint for each, and ``log.csv``.
+    """Train them and write ``target``: what is kept of each, and ``log.csv``.
 
     Args:
         store_folder: the data set's store.
@@ -57,7 +59,7 @@ def train_students(
     with torch_threads(recipe.threads), whole_folder(target) as folder:
         for seed in recipe.seeds:
             teacher = load_network(teachers / checkpoint_name(seed), recipe.network, store, device)
-            cache = load_cache(teachers / f"train-{seed}.npz", device)
+            cache = load_cache(teachers / cache_name(seed), device)
             for combination in combinations:
                 method = create_method(
                     recipe.method,
@@ -73,7 +75,16 @@ def train_students(
                 name = "" if combination is None else f" {COMBINATIONS[combination]}"
                 label = f"{target.name}{name}, seed {seed}"
                 fitted = train_student(method, store, recipe.student, cache, combination, seed, label, device)
-                path = folder / checkpoint_name(seed, combination)
-                save_network(path, fitted.state, recipe.network, store)
+                keep_model(
+                    folder,
+                    Cell(seed, combination),
+                    method.network,
+                    fitted.state,
+                    recipe.keep,
+                    recipe.student.batch,
+                    recipe.network,
+                    store,
+                    device,
+                )
                 logs.append(pd.DataFrame(fitted.log).assign(seed=seed, combination=name.strip()))
         pd.concat(logs).to_csv(folder / "log.csv", index=False)

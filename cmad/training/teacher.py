@@ -30,7 +30,7 @@ def train_teacher(
                 f"add complete samples to {name}"
             )
     with torch_seeded(seed, "teacher weights"):
-        model = build_network(network, store).to(device)
+        model = build_network(network, store, teacher.micro_batch).to(device)
     rows = np.arange(len(train)) if teacher.use_incomplete else np.flatnonzero(train.complete)
     judge = teacher_judge(model, dev, store.task, teacher.select, teacher.batch, device)
     plan = Plan(teacher.optimiser, teacher.batch, teacher.epochs, False, seed, label)

@@ -38,6 +38,11 @@ class TeacherCache:
         return TeacherRows(self.representation[rows], self.outputs[rows], self.loss[rows].flatten())
 
 
+def cache_name(seed: int) -> str:
+    """File of a seed's teacher outputs."""
+    return f"train-{seed}.npz"
+
+
 def teacher_cache(
     network: Network, split: Split, task: Task, batch: int, device: torch.device
 ) -> TeacherCache:

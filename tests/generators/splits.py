@@ -49,6 +49,7 @@ STUDENT = Student(
         name="adamw", learning_rate=1e-3, weight_decay=1e-4, milestones=(), clip=None, renew_each_epoch=False
     ),
     batch=8,
+    micro_batch=None,
     epochs=2,
     dropout_off=True,
     sampler="authors",

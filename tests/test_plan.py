@@ -1,0 +1,236 @@
+"""`python -m cmad plan`: what will run, for how long, and how much it leaves; before anything trains."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmad.combinations import MODALITIES
+from cmad.config.load import load
+from cmad.config.schema import Text
+from cmad.planning.calibrate import extrapolated
+from cmad.planning.cells import cells, time_name
+from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, store_bytes, teacher_bytes
+from cmad.planning.markdown import duration, size
+from cmad.planning.measured import recorded, scaled
+from cmad.planning.memory import available
+from cmad.planning.plan import plan
+from cmad.planning.shapes import Shapes, random_store, shapes_of
+from cmad.store.prepare import prepare_store
+from cmad.task import Task
+from cmad.training.checkpoint import build_network, save_network
+from tests.project import ROOT, Params, run, small_params, write_params
+
+SHAPES = Shapes(
+    counts={"train": 30, "dev": 10, "test": 20},
+    widths={"language": 5, "audio": 4, "vision": 3},
+    frames={"language": 6.4, "audio": 2.0, "vision": 90.0},
+    task=Task("classes", ("a", "b", "c")),
+    encoder=None,
+    source="",
+)
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The fields of each line of the tables, by stage."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if "|" in line]
+    return {line[0].strip(): [field.strip() for field in line[1:]] for line in lines}
+
+
+def project(folder: Path, **changes: Any) -> Params:
+    params = small_params() | changes
+    write_params(folder, params)
+    return params
+
+
+def test_a_tiny_grid_is_planned_without_leaving_anything(tmp_path: Path) -> None:
+    project(tmp_path, seeds=[0, 1], unified=["mmanet"], customised=["corrkd"])
+    text = plan(tmp_path / "params.yaml", tmp_path / "data")
+    found = rows(text)
+    models = {"preprocess": "", "teacher": "2", "corrkd_customised": "14", "mmanet_unified": "2"}
+    models |= {"tea": "0", "cmad": "2", "evaluate": ""}
+    assert {stage: found[stage][0] for stage in models} == models
+    for stage in ("teacher", "corrkd_customised", "mmanet_unified", "cmad", "evaluate"):
+        assert found[stage][3] == "a few steps on random batches"
+        assert found[stage][1]
+    assert found["tea"][3] == "trains nothing"
+    assert found["preprocess"][1] == ""
+    assert "1 data set (demo), 4 rows, 2 seeds (0, 1), 1 thread." in text
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_recorded_time_is_taken_and_scaled_to_what_is_planned(tmp_path: Path) -> None:
+    params = project(tmp_path, variants=["tea", "cmad"], seeds=[0, 1, 2])
+    times, student = tmp_path / "data/times", tmp_path / "data/runs/demo/students/cmad"
+    times.mkdir(parents=True)
+    student.mkdir(parents=True)
+    for name, seconds in {"teacher-demo": 50.0, "student-demo-cmad": 40.0, "evaluate-demo": 7.0}.items():
+        (times / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
+    epochs = params["presets"]["demo"]["student"]["epochs"]
+    pd.DataFrame({"epoch": list(range(epochs)), "seed": 0}).to_csv(student / "log.csv", index=False)
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert found["teacher"][1::2] == ["50 s", "its last run here"]
+    # It trained one of three seeds then.
+    assert found["cmad"][1::2] == ["2 min", "its last run here, scaled to these epochs"]
+    assert found["evaluate"][1::2] == ["7 s", "its last run here"]
+
+
+def test_scaling(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    assert scaled(10.0, log, 4) == (10.0, False)
+    log.write_text("epoch,seed\n0,0\n1,0\n")
+    assert scaled(10.0, log, 2) == (10.0, False)
+    assert scaled(10.0, log, 6) == (30.0, True)
+    (tmp_path / "x.json").write_text("{")
+    assert recorded(tmp_path, "x") is None
+    assert recorded(tmp_path, "y") is None
+
+
+def test_extrapolation_is_the_line_through_the_last_two() -> None:
+    assert extrapolated([(4, 1.0), (16, 2.0)], 16) == 2.0
+    assert extrapolated([(1, 9.0), (4, 1.0), (16, 2.5)], 40) == pytest.approx(2.5 + 24 * 0.125)
+    # Noise never makes a larger batch quicker.
+    assert extrapolated([(4, 1.0), (16, 0.9)], 64) == 0.9
+
+
+def test_checkpoint_bytes_are_those_on_disk(tmp_path: Path) -> None:
+    preset = load(ROOT / "params.yaml").presets["demo"]
+    store = random_store(SHAPES, dict.fromkeys(MODALITIES, 6), 2)
+    network = build_network(preset.network, store)
+    save_network(tmp_path / "a.pt", network.state_dict(), preset.network, store)
+    weights = sum(w.numel() for w in network.parameters())
+    planned = checkpoint_bytes(weights, 0, "full", SHAPES, 16, 10)
+    # The rest is names and settings.
+    assert 0 < (tmp_path / "a.pt").stat().st_size - planned < 120_000
+
+
+def test_what_keep_changes() -> None:
+    assert checkpoint_bytes(1000, 800, "full", SHAPES, 16, 10) == 4000
+    assert checkpoint_bytes(1000, 800, "difference", SHAPES, 16, 10) == 4 * 200 + 2 * 800
+    # Seven combinations with representation, ten ratios without.
+    assert checkpoint_bytes(1000, 800, "none", SHAPES, 16, 10) == 20 * 4 * (17 * 3 + 7 * 16)
+    assert teacher_bytes(1000, SHAPES, 16) == 4 * (1000 + 30 * (16 + 3 + 1))
+    assert evaluation_bytes(5, 2, SHAPES, 10) == 4 * 5 * 2 * 17 * 20 * 3
+
+
+def test_store_bytes_before_and_after_preprocess(tmp_path: Path) -> None:
+    params = load(ROOT / "params.yaml").presets["demo"].preprocess
+    assert params.generator is not None
+    small = replace(params, generator=replace(params.generator, train=40, dev=20, test=20))
+    before = shapes_of("demo", small, tmp_path / "store")
+    assert before is not None
+    planned = store_bytes(tmp_path / "store", small, before)
+    prepare_store(tmp_path, small, tmp_path / "store")
+    after = shapes_of("demo", small, tmp_path / "store")
+    assert after is not None
+    assert (after.counts, after.widths, after.task) == (before.counts, before.widths, before.task)
+    assert after.source == "the store"
+    on_disk = store_bytes(tmp_path / "store", small, after)
+    assert on_disk == sum(file.stat().st_size for file in (tmp_path / "store").iterdir())
+    features = sum((tmp_path / "store" / f"{m}.npy").stat().st_size for m in MODALITIES)
+    # A twentieth of audio and vision is missing, and lengths are random.
+    assert planned == pytest.approx(features, rel=0.15)
+
+
+@pytest.mark.parametrize(("half", "share"), [((), 1.0), (("language", "audio", "vision"), 0.5)])
+def test_half_precision_halves_the_store(tmp_path: Path, half: Any, share: float) -> None:
+    params = replace(load(ROOT / "params.yaml").presets["cherma"].preprocess, half=half)
+    shapes = shapes_of("cherma", params, tmp_path)
+    assert shapes is not None
+    assert shapes.task.outputs == 7
+    assert store_bytes(tmp_path, params, shapes) == share * 28717 * 50 * (1024 + 1024 + 2048) * 4
+
+
+def test_published_sizes_and_the_encoder_that_is_there(tmp_path: Path) -> None:
+    params = load(ROOT / "params.yaml").presets["mosei"].preprocess
+    tokens = replace(params, text=Text("minilm", fine_tune=True, context=False))
+    shapes = shapes_of("mosei", tokens, tmp_path)
+    assert shapes is not None
+    assert shapes.counts == {"train": 16265, "dev": 1869, "test": 4643}
+    assert shapes.widths == {"language": 384, "audio": 74, "vision": 35}
+    store = random_store(shapes, vars(params.max_frames), 3)
+    assert store.encoder is not None
+    assert store.encoder.width == 384
+    assert store.splits["train"].features["language"].dtype == np.int32
+    # A token id and a segment, and two streams of float32.
+    assert store_bytes(tmp_path, tokens, shapes) == 22777 * 50 * (8 + 4 * (74 + 35))
+
+
+def test_sizes_that_nothing_tells(tmp_path: Path) -> None:
+    assert (
+        shapes_of("mosi_folder", load(ROOT / "params.yaml").presets["mosi_folder"].preprocess, tmp_path)
+        is None
+    )
+    params = small_params()
+    params["datasets"] = ["mosi_folder"]
+    write_params(tmp_path, params)
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert found["cmad"] == ["", "", "", "unknown: run its preprocess stage first"]
+
+
+def test_what_cannot_run_is_said_in_its_line(tmp_path: Path) -> None:
+    project(tmp_path, variants=["tea"], customised=["mmanet"])
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert found["mmanet_customised"][3].startswith("cannot run: mmanet mines weak combinations")
+    params = project(tmp_path, datasets=["mosei"], variants=["cmad"])
+    params["presets"]["mosei"]["preprocess"]["text"]["encoder"] = "./no_such_model"
+    write_params(tmp_path, params)
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert "no such folder" in found["teacher"][3]
+
+
+def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmad.planning.plan.available", lambda: 1000)
+    project(tmp_path, variants=["cmad"])
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert found["cmad"][3].startswith("cannot run: training ")
+    assert available(tmp_path / "nothing") is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:      7 kB\n")
+    assert available(tmp_path / "meminfo") == 7 * 1024
+
+
+def test_cells_of_a_grid() -> None:
+    config = load(ROOT / "params.yaml")
+    config = replace(config, variants=("tea", "no_cafd"), unified=("umdf",), customised=("umdf",))
+    found = cells(config, "demo")
+    assert [(cell.row.name, cell.method, cell.models) for cell in found] == [
+        ("umdf_customised", "umdf", 7),
+        ("umdf_unified", "umdf", 1),
+        ("tea", "tea", 0),
+        ("no_cafd", "cmad", 1),
+    ]
+    assert found[3].student.sigma == 0
+    assert [time_name("demo", cell.row) for cell in found] == [
+        "system-demo-umdf-customised",
+        "system-demo-umdf-unified",
+        "student-demo-tea",
+        "student-demo-no_cafd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.3, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (400_000, "4.6 days")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(12, "12 bytes"), (440_000_000, "440.0 MB"), (15_000_000_000, "15.0 GB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_a_wrong_parameter_file_is_one_line(tmp_path: Path) -> None:
+    params = small_params()
+    params["threads"] = 0
+    write_params(tmp_path, params)
+    path = str(tmp_path / "params.yaml")
+    output = run(ROOT, sys.executable, "-m", "cmad", "plan", "--params", path, status=1)
+    assert output == f"error: {path}: threads = 0: must be a whole number at least 1\n"
