@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def published_lengths(count: int, mean: float, longest: int, rng: np.random.Gene
 class Python2Pickler(pickle._Pickler):
     """Writes bytes and text as Python 2 writes its strings (protocol 2)."""
 
-    dispatch: Any = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[Any] = dict(pickle._Pickler.dispatch)
 
     def __init__(self, file: Any) -> None:
         super().__init__(file, 2)
