@@ -151,6 +151,14 @@ def test_a_bad_clip_is_named_or_left_out(tmp_path: Path, name: str) -> None:
     assert "dev_00001" not in raw.ids
 
 
+def test_an_array_of_columns_first(tmp_path: Path) -> None:
+    folder = write_cherma(tmp_path, widths=SMALL)
+    array = np.asfortranarray(np.arange(20, dtype=np.float64).reshape(5, 4))
+    np.save(folder / "audio/train/train_00000.npy", array)
+    features = read_cherma(folder).streams["audio"].features
+    np.testing.assert_array_equal(features[np.arange(1, 5)], array[1:])
+
+
 def test_an_empty_stream_is_a_missing_modality(tmp_path: Path) -> None:
     folder = write_cherma(tmp_path, widths=SMALL)
     np.save(folder / "audio/dev/dev_00001.npy", np.zeros((0, 4), np.float32))

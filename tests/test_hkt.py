@@ -77,7 +77,7 @@ def test_a_context_may_be_empty_or_in_pieces(tmp_path: Path) -> None:
     content = make_hkt()
     put("train", 0, part("a b", 2), ([], [], np.zeros((0, AUDIO)), []), name="e")(content)
     pieces = part(["one two", "three"], 3)
-    split = (pieces[0], [pieces[1][:2], pieces[1][2:]], [pieces[2][:2], pieces[2][2:]], [])
+    split: tuple[Any, ...] = (pieces[0], [pieces[1][:2], pieces[1][2:]], [pieces[2][:2], pieces[2][2:]], [])
     put("train", 1, part("a", 1), split, label=0, name="p")(content)
     write_hkt(tmp_path / "x.pkl", content)
     raw = read_hkt(tmp_path)

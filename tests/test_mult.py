@@ -127,7 +127,7 @@ def put(split: str, key: str, value: Any) -> Spoil:
 
 WHOLE: dict[str, tuple[Spoil, str]] = {
     "no vision": (lambda c: c["valid"].pop("vision"), "dev has no array vision"),
-    "list for an array": (lambda c: c["valid"].__setitem__("text", [1]), "dev has no array text"),
+    "list for an array": (put("valid", "text", [1]), "dev has no array text"),
     "two axes": (
         put("test", "audio", np.zeros((6, 74), np.float32)),
         "test, audio is float32 [6, 74], not numbers",
@@ -196,7 +196,7 @@ def test_a_label_that_is_not_one_hot(tmp_path: Path, value: Any) -> None:
     raw = read_mult(tmp_path, skip_bad=True)
     assert raw.skipped == {"label is out of range": 1}
     assert len(raw.ids) == len(raw.groups) == len(raw.labels) == 23
-    kept = [i for i in range(24) if i != 13]
+    kept: list[int] = [i for i in range(24) if i != 13]
     rows = samples(content, "audio")
     for new, old in enumerate(kept):
         frames = stream(raw, "audio", new)
