@@ -2,11 +2,15 @@
 
 import pickle
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cmad.config.schema import Preprocess
 from cmad.config.values import check_value
@@ -185,3 +189,126 @@ def _whole(text: dict[str, Any]) -> dict[str, Any]:
     from cmad.config.schema import Text
 
     return {field.name: False for field in fields(Text)} | text
+
+
+def _cycle() -> list[Any]:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    return cycle
+
+
+def _object_array(*items: Any) -> Any:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+STRANGE: tuple[Any, ...] = (
+    None,
+    True,
+    "",
+    "x",
+    b"\xff",
+    -1,
+    10**400,
+    1e300,
+    float("nan"),
+    1j,
+    (),
+    [],
+    [[]],
+    {},
+    {"text": 1},
+    {1, 2},
+    _cycle(),
+    [1.0, 2.0],
+    np.array(1.0),
+    np.array("x"),
+    np.zeros(0),
+    np.zeros((0, 0, 0)),
+    np.zeros((3, 2)),
+    np.zeros((12, 3, 2), np.float32),
+    np.full((1, 1), np.inf),
+    np.array([[b"a", b"b"]]),
+    np.array([1j]),
+    _object_array(None, "x"),
+    _object_array(_object_array(1), np.array(2)),
+    np.float64(7),
+    np.str_("y"),
+)
+
+
+def _places(value: Any, depth: int = 6) -> list[tuple[Any, Any]]:
+    """Every container in a content, with each of its keys."""
+    if not isinstance(value, dict | list) or not depth:
+        return []
+    inner = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    return [(value, key) for key, _ in inner] + [p for _, each in inner for p in _places(each, depth - 1)]
+
+
+def _as_lists(value: Any) -> Any:
+    """Tuples as lists, so that their parts can be replaced."""
+    if isinstance(value, dict):
+        return {key: _as_lists(each) for key, each in value.items()}
+    return [_as_lists(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+CONTENTS: dict[Layout, Callable[[], Any]] = {
+    "mag": lambda: make_mag((4, 4, 4)),
+    "mult": lambda: make_mult(sizes=(5, 5, 5)),
+    "mmsa": lambda: make_mmsa(aligned=False, sizes=(5, 5, 5)),
+    "hkt": lambda: make_hkt(sizes=(4, 4, 4)),
+}
+
+
+@given(st.sampled_from(sorted(CONTENTS)), st.data())
+@settings(max_examples=200)
+def test_strange_parts_give_data_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, layout: Layout, data: st.DataObject
+) -> None:
+    content = _as_lists(CONTENTS[layout]())
+    for _ in range(data.draw(st.integers(1, 3))):
+        places = _places(content)
+        if places:
+            container, key = places[data.draw(st.integers(0, len(places) - 1))]
+            container[key] = STRANGE[data.draw(st.integers(0, len(STRANGE) - 1))]
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "x.pkl").write_bytes(pickle.dumps(content))
+    text = MINILM if layout in ("mag", "hkt") or (data.draw(st.booleans()) and layout == "mmsa") else None
+    settings_ = params(layout, TASKS[layout], text=text, skip_bad=data.draw(st.booleans()))
+    message = ""
+    try:
+        raw = read(folder, settings_)
+    except UserError as error:
+        message = str(error)
+    if message:
+        assert message.isprintable()
+        return
+    streams = [*raw.streams.values(), *([raw.tokens] if raw.tokens is not None else [])]
+    assert {len(each.lengths) for each in streams} == {len(raw.ids)} == {len(set(raw.ids))}
+    assert len(raw.labels) == len(raw.groups) == len(raw.ids)
+    assert np.isfinite(raw.labels).all()
+
+
+@pytest.mark.parametrize("layout", ["mult", "mmsa", "hkt"])
+def test_reading_takes_less_than_twice_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
+    # What walking over the frames takes does not grow with the file; these files are small.
+    monkeypatch.setattr("cmad.raw.frames.BLOCK", 64)
+    monkeypatch.setattr("cmad.raw.check.BLOCK", 64)
+    sizes = (300, 100, 100)
+    makers: dict[Layout, Callable[[], Any]] = {
+        "mult": lambda: write_mult(tmp_path / "x.pkl", make_mult(sizes=sizes), protocol=3),
+        "mmsa": lambda: write_mmsa(tmp_path / "x.pkl", make_mmsa(sizes=(40, 20, 20))),
+        "hkt": lambda: write_hkt(tmp_path / "x.pkl", make_hkt(sizes=(400, 200, 200))),
+    }
+    makers[layout]()
+    settings_ = params(layout, TASKS[layout], text=MINILM if layout == "hkt" else None)
+    tracemalloc.start()
+    try:
+        read(tmp_path, settings_)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * (tmp_path / "x.pkl").stat().st_size
