@@ -4,6 +4,7 @@ import pickle
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +272,7 @@ def test_strange_parts_give_data_or_one_line(
         places = _places(content)
         if places:
             container, key = places[data.draw(st.integers(0, len(places) - 1))]
-            container[key] = STRANGE[data.draw(st.integers(0, len(STRANGE) - 1))]
+            container[key] = deepcopy(STRANGE[data.draw(st.integers(0, len(STRANGE) - 1))])
     folder = tmp_path_factory.getbasetemp()
     (folder / "x.pkl").write_bytes(pickle.dumps(content))
     text = MINILM if layout in ("mag", "hkt") or (data.draw(st.booleans()) and layout == "mmsa") else None

@@ -303,6 +303,7 @@ WHOLE.append(pickled(make_mult("iemocap", sizes=(5, 5, 5)), 3))
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.floats(0, 1, exclude_max=True))
+@example(1, 0.00390625)  # Within the name of a module.
 @settings(max_examples=150)
 def test_a_half_downloaded_file_is_one_line(spot: Path, which: int, share: float) -> None:
     raw = WHOLE[which]
