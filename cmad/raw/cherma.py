@@ -17,7 +17,7 @@ from cmad.config.schema import Preprocess
 from cmad.errors import UserError
 from cmad.files import sha256
 from cmad.raw.check import check
-from cmad.raw.npy_frames import NpyFrames, npy_shape
+from cmad.raw.npy_frames import NpyFile, NpyFrames, npy_file
 from cmad.raw.published import BadSampleError, Skips, as_text, check_labels, unique_names
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
@@ -38,6 +38,9 @@ _FILES = {"train": ("train.json",), "dev": ("dev.json", "valid.json"), "test": (
 _NAMES = tuple(CLASSES)
 _LABELS = {chinese: i for i, chinese in enumerate(CLASSES.values())} | {n: i for i, n in enumerate(CLASSES)}
 
+# What reading the head of a damaged file raises.
+_DAMAGE = (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError)
+
 
 def read(folder: Path, params: Preprocess) -> RawData:
     """Read a CHERMA folder.
@@ -56,8 +59,7 @@ def read(folder: Path, params: Preprocess) -> RawData:
     splits: list[str] = []
     stems: list[str] = []
     labels: list[int] = []
-    paths: dict[str, list[Path]] = {m: [] for m in _PLACES}
-    shapes: dict[str, list[tuple[int, ...]]] = {m: [] for m in _PLACES}
+    files: dict[str, list[NpyFile]] = {m: [] for m in _PLACES}
     widths: dict[str, int] = {}
     lists = {split: _list_of(folder, split) for split in SPLITS}
     for split, path in lists.items():
@@ -68,8 +70,8 @@ def read(folder: Path, params: Preprocess) -> RawData:
             try:
                 stem = _stem(record)
                 label = _label(record)
-                files = _files(folder, path.stem, stem)
-                found = {m: _shape(files[m], widths[m], m) for m in _PLACES}
+                paths = _paths(folder, path.stem, stem)
+                found = {m: _file(paths[m], widths[m], m) for m in _PLACES}
             except BadSampleError as bad:
                 skips.leave_out(split, index, stem, bad)
                 continue
@@ -77,8 +79,7 @@ def read(folder: Path, params: Preprocess) -> RawData:
             stems.append(stem)
             labels.append(label)
             for m in _PLACES:
-                paths[m].append(files[m])
-                shapes[m].append(found[m])
+                files[m].append(found[m])
     skips.check_splits(splits)
     array = np.array(labels, dtype=np.int64)
     check_labels(array, splits, _NAMES, folder)
@@ -88,7 +89,7 @@ def read(folder: Path, params: Preprocess) -> RawData:
         groups=[""] * len(splits),
         labels=array,
         names=_NAMES,
-        streams={m: _stream(paths[m], [shape[0] for shape in shapes[m]], widths[m]) for m in _PLACES},
+        streams={m: _stream(files[m], widths[m]) for m in _PLACES},
         checksums={path.name: sha256(path) for path in lists.values()},
         skipped=dict(sorted(skips.counts.items())),
     )
@@ -96,9 +97,9 @@ def read(folder: Path, params: Preprocess) -> RawData:
     return raw
 
 
-def _stream(paths: list[Path], lengths: list[int], width: int) -> Ragged:
-    counts = np.array(lengths, dtype=np.int64)
-    return Ragged(cast(NDArray[Any], NpyFrames(paths, counts, width)), counts)
+def _stream(files: list[NpyFile], width: int) -> Ragged:
+    lengths = np.array([file.shape[0] for file in files], dtype=np.int64)
+    return Ragged(cast(NDArray[Any], NpyFrames(files, width)), lengths)
 
 
 def _list_of(folder: Path, split: str) -> Path:
@@ -142,22 +143,22 @@ def _label(record: dict[str, Any]) -> int:
     return _LABELS[name]
 
 
-def _files(folder: Path, split: str, stem: str) -> dict[str, Path]:
+def _paths(folder: Path, split: str, stem: str) -> dict[str, Path]:
     return {m: folder / place / split / (stem + ending) for m, (place, ending) in _PLACES.items()}
 
 
-def _shape(path: Path, width: int, modality: str) -> tuple[int, ...]:
+def _file(path: Path, width: int, modality: str) -> NpyFile:
     try:
-        shape = npy_shape(path)
+        file = npy_file(path)
     except FileNotFoundError:
         raise BadSampleError(f"{modality} file is missing", f"{path} is missing") from None
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError):
+    except _DAMAGE:
         raise BadSampleError(f"{modality} file is damaged", f"{path} is no whole array of numbers") from None
-    if len(shape) != 2 or (shape[1] != width and shape[0]):
+    if len(file.shape) != 2 or file.shape[1] != width:
         raise BadSampleError(
-            f"{modality} has another width", f"{path} is {list(shape)}, not [frames, {width}]"
+            f"{modality} has another width", f"{path} is {list(file.shape)}, not [frames, {width}]"
         )
-    return shape
+    return file
 
 
 def _widths(folder: Path, path: Path, records: list[Any]) -> dict[str, int]:
@@ -165,13 +166,13 @@ def _widths(folder: Path, path: Path, records: list[Any]) -> dict[str, int]:
     counts: dict[str, Counter[int]] = {m: Counter() for m in _PLACES}
     for record in records[:50]:
         try:
-            files = _files(folder, path.stem, _stem(record))
+            paths = _paths(folder, path.stem, _stem(record))
         except BadSampleError:
             continue
-        for m, file in files.items():
+        for m, file in paths.items():
             try:
-                shape = npy_shape(file)
-            except (OSError, ValueError, EOFError, MemoryError, OverflowError):
+                shape = npy_file(file).shape
+            except _DAMAGE:
                 continue
             counts[m].update([shape[1]] if len(shape) == 2 else [])
     return {m: each.most_common(1)[0][0] if each else 1 for m, each in counts.items()}

@@ -76,12 +76,11 @@ def _check_task(labels: Any, params: Preprocess, path: Path) -> None:
 
 def _emotions(value: Any) -> list[int]:
     """Yes or no for each of the four emotions."""
-    one_hot = np.asarray(value)
-    if one_hot.shape != (4, 2) or one_hot.dtype.kind not in "fiub":
+    if not isinstance(value, np.ndarray) or value.shape != (4, 2) or value.dtype.kind not in "fiub":
         raise BadSampleError("label is not [4, 2]")
-    if not (np.isin(one_hot, (0, 1)).all() and (one_hot.sum(-1) == 1).all()):
+    if not (np.isin(value, (0, 1)).all() and (value.sum(-1) == 1).all()):
         raise BadSampleError("label is out of range", "label is not one-hot, 0 and 1")
-    chosen: list[int] = one_hot.argmax(-1).tolist()
+    chosen: list[int] = value.argmax(-1).tolist()
     return chosen
 
 
@@ -90,8 +89,13 @@ def _groups(table: dict[str, Any], kept: NDArray[np.bool_]) -> list[str]:
     ids = table.get("id")
     if ids is None:
         return [""] * int(kept.sum())
-    several = [isinstance(each, np.ndarray | list | tuple) and len(each) > 1 for each in ids]
-    return [as_name(ids[i][0]) if several[i] else "" for i in np.flatnonzero(kept)]
+    return [_video(ids[i]) for i in np.flatnonzero(kept)]
+
+
+def _video(name: Any) -> str:
+    if isinstance(name, np.ndarray):
+        name = name.reshape(-1)[:2].tolist()
+    return as_name(name[0]) if isinstance(name, list | tuple) and len(name) > 1 else ""
 
 
 def _rows(table: dict[str, Any]) -> dict[str, Rows]:

@@ -1,6 +1,7 @@
 """Frames in one ``.npy`` file per sample, read when they are asked for: more than memory holds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,42 @@ from numpy.typing import NDArray
 from cmad.errors import UserError
 
 
-def npy_shape(path: Path) -> tuple[int, ...]:
-    """The shape of an array of numbers, from the file's head; its content is not read.
+@dataclass(frozen=True)
+class NpyFile:
+    """What the head of a file says.
+
+    Attributes:
+        path: the file.
+        shape: of its array.
+        dtype: floating point.
+        columns_first: how its content is laid out.
+        start: byte at which its content begins.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    columns_first: bool
+    start: int
+
+
+def npy_file(path: Path) -> NpyFile:
+    """Look at the head of a file; its content is not read.
 
     Raises:
-        ValueError: the file is damaged, too short, holds objects, or something else than floats.
+        ValueError: it is no array of floating point numbers, or shorter than its head says.
         OSError: it cannot be read.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        raise ValueError("it holds no floating point numbers")
-    return array.shape
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError("it is of another version")
+        shape, columns_first, dtype = readers[version](file)
+        start = file.tell()
+    if dtype.kind != "f" or start + int(np.prod(shape, dtype=object)) * dtype.itemsize > path.stat().st_size:
+        raise ValueError("it is no whole array of floating point numbers")
+    return NpyFile(path, shape, dtype, columns_first, start)
 
 
 class NpyFrames:
@@ -31,8 +57,9 @@ class NpyFrames:
         dtype: float32, whatever the files hold.
     """
 
-    def __init__(self, paths: Sequence[Path], lengths: NDArray[np.int64], width: int) -> None:
-        self._paths = paths
+    def __init__(self, files: Sequence[NpyFile], width: int) -> None:
+        lengths = np.array([file.shape[0] for file in files], dtype=np.int64)
+        self._files = files
         self._stops = np.cumsum(lengths)
         self._starts = self._stops - lengths
         self.shape = (int(lengths.sum()), width)
@@ -42,19 +69,39 @@ class NpyFrames:
         return self.shape[0]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """The given rows; fast where rows of one file stand together."""
+        """The given rows, float32; fast where rows of one file stand together.
+
+        Raises:
+            UserError: a file is not as it was.
+        """
         block = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         sample = np.searchsorted(self._stops, rows, side="right")
         edges = np.flatnonzero(np.diff(sample, prepend=-1, append=-1))
         for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             of = int(sample[start])
-            block[start:stop] = self._load(self._paths[of])[rows[start:stop] - self._starts[of]]
+            within = rows[start:stop] - self._starts[of]
+            low = int(within.min())
+            part = _frames(self._files[of], low, int(within.max()) + 1)
+            with np.errstate(over="ignore"):
+                block[start:stop] = part[within - low]
         return block
 
-    def _load(self, path: Path) -> NDArray[Any]:
-        try:
-            # Mapped: a stream is cut to its first frames, the others stay on disk.
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return array
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: not readable any more ({type(error).__name__}); get it again") from None
+
+def _frames(file: NpyFile, low: int, high: int) -> NDArray[Any]:
+    """Frames from ``low`` to before ``high``."""
+    length, width = file.shape
+    if file.columns_first:
+        return _numbers(file, 0, length * width).reshape(width, length).T[low:high]
+    return _numbers(file, low * width, (high - low) * width).reshape(high - low, width)
+
+
+def _numbers(file: NpyFile, first: int, count: int) -> NDArray[Any]:
+    try:
+        with file.path.open("rb") as opened:
+            opened.seek(file.start + first * file.dtype.itemsize)
+            numbers = np.fromfile(opened, file.dtype, count)
+    except OSError as error:
+        raise UserError(f"{file.path}: not readable any more ({error.strerror}); get it again") from None
+    if len(numbers) != count:
+        raise UserError(f"{file.path}: not readable any more (it is shorter); get it again")
+    return numbers

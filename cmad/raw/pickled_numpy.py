@@ -239,7 +239,7 @@ def _names() -> dict[str, Name]:
     # Defaults of a defaultdict, among them what the owners' own script left behind.
     mentioned = ["__main__.return_unk", "numpy.ndarray"]
     for builtins in ("__builtin__", "builtins"):
-        mentioned += [f"{builtins}.{kind}" for kind in ("int", "float", "str", "list", "dict")]
+        mentioned += [f"{builtins}.{kind}" for kind in ("int", "long", "float", "str", "list", "dict")]
     return found | {full: Name(full) for full in mentioned}
 
 

@@ -7,7 +7,7 @@ from cmad.errors import UserError
 from cmad.raw.pickled_numpy import Budget, RefusedError
 from cmad.raw.unpickler import BoundedFile, Unpickler
 
-# How many times its size a file may unpack to, and what any file may.
+# Bytes that a file may make beyond the data that stand in it: times its size, and any file.
 _TIMES, _ANYWAY = 8, 1 << 24
 # What a file that is no pickle begins with.
 _OTHERS = (
@@ -34,8 +34,8 @@ def load(path: Path) -> Any:
     refused by its name before anything happens; nothing is imported or called on the file's behalf.
 
     Raises:
-        UserError: the file is missing, compressed, not a whole pickle, holds something else, or unpacks
-            to more than eight times its size.
+        UserError: the file is missing, compressed, not a whole pickle, holds something else, or makes far
+            more than its size: empty containers, copies.
     """
     try:
         size = path.stat().st_size

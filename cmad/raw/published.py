@@ -15,6 +15,9 @@ from cmad.splits import SPLITS
 
 # Sentiment goes from -3 to 3; scores are means that were rounded.
 _HIGHEST = 3 + 1e-6
+# Lists in lists that a label may hide in; a pickle can hold a list that holds itself.
+_DEEPEST = 4
+_MOST_PARTS = 8
 # MAG writes video[clip] or video_clip, MMSA video$_$clip.
 _SEGMENT = re.compile(r"(?s)(.+?)(?:\$_\$[^$]*|\[\d+\]|_\d+)")
 
@@ -90,8 +93,9 @@ def as_number(value: Any) -> float:
     Raises:
         BadSampleError: it is none, or not finite.
     """
-    while isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
+    for _ in range(_DEEPEST):
+        if isinstance(value, list | tuple) and len(value) == 1:
+            value = value[0]
     if isinstance(value, np.ndarray):
         if value.size != 1:
             raise BadSampleError("label is no single number", f"label has shape {list(value.shape)}, not [1]")
@@ -126,9 +130,9 @@ def as_name(value: Any) -> str:
         "" for what is no name.
     """
     if isinstance(value, np.ndarray):
-        value = value.tolist()
+        value = value.reshape(-1)[:_MOST_PARTS].tolist()
     if isinstance(value, list | tuple):
-        parts = [as_name(part) if not isinstance(part, list | tuple) else "" for part in value[:8]]
+        parts = [as_name(p) for p in value[:_MOST_PARTS] if not isinstance(p, list | tuple | np.ndarray)]
         return "_".join(part for part in parts if part)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")

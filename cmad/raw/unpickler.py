@@ -46,7 +46,6 @@ class BoundedFile:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
-        self.readline = file.readline
 
     def read(self, count: int) -> bytes:
         """Exactly ``count`` bytes.
@@ -61,6 +60,17 @@ class BoundedFile:
         if len(data) < count:
             raise EOFError
         return data
+
+    def readline(self) -> bytes:
+        """A whole line.
+
+        Raises:
+            EOFError: the file ends within it.
+        """
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return line
 
 
 class Unpickler(pickle._Unpickler):
