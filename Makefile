@@ -16,7 +16,7 @@ reproduce: .venv/base
 	@echo "report: reports/report.md"
 
 test: .venv/test lint
-	pytest
+	pytest --numprocesses logical --dist loadfile
 
 lint: .venv/test
 	ruff check .
