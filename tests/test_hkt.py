@@ -16,7 +16,7 @@ from tests.generators.params import params
 
 Content = dict[str, list[Any]]
 Spoil = Callable[[Content], Any]
-TEXT = Text(encoder="minilm", context=True)
+TEXT = Text(encoder="minilm", fine_tune=False, context=True)
 
 
 def read_hkt(folder: Path, **changes: Any) -> RawData:

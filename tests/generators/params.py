@@ -4,7 +4,7 @@ from typing import Any
 
 from cmad.config.schema import PerModality, Preprocess, Text
 
-MINILM = Text(encoder="minilm", context=False)
+MINILM = Text(encoder="minilm", fine_tune=False, context=False)
 
 
 def params(format_: Any, task: Any, **changes: Any) -> Preprocess:
@@ -12,6 +12,7 @@ def params(format_: Any, task: Any, **changes: Any) -> Preprocess:
     fields: dict[str, Any] = {
         "max_frames": PerModality(50, 50, 50),
         "standardise": (),
+        "half": (),
         "text": None,
         "generator": None,
         "file": None if format_ in ("demo", "folder", "cherma") else "x.pkl",
