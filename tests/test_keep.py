@@ -81,16 +81,22 @@ def kept(world: TokenWorld, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {weights: train(world, folder / weights, weights) for weights in ("full", "difference", "none")}
 
 
-def tables(world: TokenWorld, students: Path, folder: Path) -> dict[str, pd.DataFrame]:
-    folder.mkdir()
-    write_evaluation(folder, inputs(world, students), ROWS, predicted(world, students))
-    return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+Found = dict[str, tuple[dict[str, Predicted], dict[str, pd.DataFrame]]]
 
 
-def test_predictions_alone_give_the_same_tables(
-    world: TokenWorld, kept: dict[str, Path], tmp_path: Path
-) -> None:
-    whole, none = (tables(world, kept[weights], tmp_path / weights) for weights in ("full", "none"))
+@pytest.fixture(scope="module")
+def found(world: TokenWorld, kept: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """By what was kept: predictions, and the tables made of them."""
+    made: Found = {}
+    for weights, students in kept.items():
+        folder, of_rows = tmp_path_factory.mktemp(weights), predicted(world, students)
+        write_evaluation(folder, inputs(world, students), ROWS, of_rows)
+        made[weights] = of_rows, {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+    return made
+
+
+def test_predictions_alone_give_the_same_tables(found: Found, kept: dict[str, Path]) -> None:
+    whole, none = found["full"][1], found["none"][1]
     assert set(whole) == {"rows", "scores", "drop_ratios", "consistency", "differences"}
     for name, table in whole.items():
         pd.testing.assert_frame_equal(table, none[name])
@@ -98,18 +104,24 @@ def test_predictions_alone_give_the_same_tables(
     assert files == {"log.csv", *(f"seed-0-{c}.npz" for c in COMBINATIONS)}
 
 
-def test_differences_give_the_same_predictions_closely(world: TokenWorld, kept: dict[str, Path]) -> None:
-    whole, cut = (predicted(world, kept[weights]) for weights in ("full", "difference"))
-    for name, found in whole.items():
-        np.testing.assert_allclose(cut[name].outputs, found.outputs, rtol=0, atol=1e-5)
-        np.testing.assert_allclose(cut[name].dropped, found.dropped, rtol=0, atol=1e-5)
-        assert cut[name].parameters == found.parameters
+def test_differences_give_the_same_predictions_closely(found: Found) -> None:
+    whole, cut = found["full"][0], found["difference"][0]
+    for name, of_row in whole.items():
+        np.testing.assert_allclose(cut[name].outputs, of_row.outputs, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(cut[name].dropped, of_row.dropped, rtol=0, atol=1e-5)
+        assert cut[name].parameters == of_row.parameters
 
 
-def test_differences_give_the_same_scores(world: TokenWorld, kept: dict[str, Path], tmp_path: Path) -> None:
-    whole, cut = (tables(world, kept[weights], tmp_path / weights) for weights in ("full", "difference"))
+def test_differences_give_the_same_scores(found: Found) -> None:
+    whole, cut = found["full"][1], found["difference"][1]
     for name in ("scores", "drop_ratios", "consistency"):
-        np.testing.assert_allclose(cut[name]["value"], whole[name]["value"], rtol=0, atol=1e-5)
+        same = [each[name].drop(columns="value") for each in (cut, whole)]
+        pd.testing.assert_frame_equal(*same)
+        # What one epoch leaves hardly varies over the samples, and a correlation divides by that.
+        unstable = whole[name]["metric"].isin(["correlation", "sims"])
+        for rows, tolerance in ((~unstable, 1e-5), (unstable, 5e-3)):
+            ours, theirs = cut[name]["value"][rows], whole[name]["value"][rows]
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
 def test_a_difference_is_half_as_large_as_its_encoder(kept: dict[str, Path]) -> None:
@@ -173,9 +185,9 @@ def test_what_was_not_kept_is_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
-def test_fewer_ratios_than_kept_are_picked(world: TokenWorld, kept: dict[str, Path]) -> None:
-    whole, one = (predicted(world, kept["none"], ratios=r)["cmad"] for r in (RATIOS, (1.0,)))
-    assert np.array_equal(one.dropped[:, 0], whole.dropped[:, 1])
+def test_fewer_ratios_than_kept_are_picked(world: TokenWorld, kept: dict[str, Path], found: Found) -> None:
+    one = predicted(world, kept["none"], ratios=(1.0,))["cmad"]
+    assert np.array_equal(one.dropped[:, 0], found["none"][0]["cmad"].dropped[:, 1])
 
 
 def test_broken_and_foreign_predictions_are_refused(
