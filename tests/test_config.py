@@ -362,6 +362,22 @@ D = "presets.demo"
             f"{D}.preprocess.text: must be null for format demo, whose language comes as features",
         ),
         (
+            f"{D}.preprocess.half",
+            ["audio", "audio"],
+            f'{D}.preprocess.half = ["audio", "audio"]: "audio" stands more than once',
+        ),
+        (
+            "presets.mosi_folder.preprocess.text.encoder",
+            " ",
+            'presets.mosi_folder.preprocess.text.encoder = " ": must name a model, a folder or minilm',
+        ),
+        (
+            "presets.mosi_folder.preprocess.text.fine_tune",
+            True,
+            "presets.mosi_folder.preprocess.standardise: must not hold language where text.fine_tune is "
+            "true: the store has its token ids",
+        ),
+        (
             f"{D}.preprocess.format",
             "folder",
             f"{D}.preprocess.generator: must be null for format folder, which generates nothing",

@@ -189,7 +189,8 @@ def test_texts_are_tokenised_and_leave_the_other_streams_alone(encoder: Path, tm
     rows = {row["id"]: row for row in read_rows(folder)}
     split = store.splits["test"]
     for i, name in enumerate(split.ids):
-        before, own = fit(*tokeniser.pieces([rows[name]["context"], rows[name]["text"]]), 16)
+        context, text = tokeniser.pieces([rows[name]["context"], rows[name]["text"]])
+        before, own = fit(context, text, 16)
         expected = [2, *before, 3, *own, 3] if before else [2, *own, 3]
         assert sample(split, "language", i)[:, 0].tolist() == expected
     prepare_store(folder, frozen(encoder), tmp_path / "frozen")

@@ -53,13 +53,13 @@ def _check_text(preprocess: Preprocess, key: str) -> list[str]:
         return []
     problems = []
     if isinstance(text.encoder, str) and not text.encoder.strip():
-        problems.append(f'{key}.text.encoder = "": must name a model, a folder or minilm')
+        problems.append(f"{key}.text.encoder = {shown(text.encoder)}: must name a model, a folder or minilm")
     if text.fine_tune is True:
+        lists = {"standardise": preprocess.standardise, "half": preprocess.half}
         problems += [
             f"{key}.{knob}: must not hold language where text.fine_tune is true: the store has its token ids"
-            for knob in ("standardise", "half")
-            if "language"
-            in (getattr(preprocess, knob) if isinstance(getattr(preprocess, knob), tuple) else ())
+            for knob, modalities in lists.items()
+            if isinstance(modalities, tuple) and "language" in modalities
         ]
     return problems
 

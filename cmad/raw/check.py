@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from cmad.combinations import MODALITIES
 from cmad.errors import UserError
-from cmad.raw.frames import frame_rows, moments
-from cmad.raw.raw_data import RawData
+from cmad.raw.frames import BLOCK, Moments, frame_rows, moments
+from cmad.raw.raw_data import Ragged, RawData
 
 
 def presence(raw: RawData) -> NDArray[np.bool_]:
@@ -15,7 +15,7 @@ def presence(raw: RawData) -> NDArray[np.bool_]:
     if raw.texts is not None:
         has["language"] = np.array([bool(text.strip()) for _, text in raw.texts])
     if raw.words is not None:
-        has["language"] = np.array([any(map(str.strip, words.own)) for words in raw.words])
+        has["language"] = np.array([any(word.strip() for word in words.own) for words in raw.words])
     if raw.tokens is not None:
         has["language"] = raw.tokens.lengths > 0
     return np.stack([has[m] for m in MODALITIES], axis=1)
@@ -51,7 +51,7 @@ def check(raw: RawData, where: str) -> None:
             "give at least one of them lengths above 0 in each file"
         )
     for modality, stream in raw.streams.items():
-        found = moments(stream, frame_rows(stream, np.flatnonzero(train), int(stream.lengths.max())))
+        found = _sample_of(stream, frame_rows(stream, np.flatnonzero(train), int(stream.lengths.max())))
         if found.finite == 0:
             raise UserError(
                 f"{where}: {_field(raw, modality)}: features has no finite value in train; extract it again"
@@ -62,7 +62,15 @@ def check(raw: RawData, where: str) -> None:
             )
 
 
+def _sample_of(stream: Ragged, rows: NDArray[np.int64]) -> Moments:
+    """Moments over the first frames where these vary, else over all: most data need one block alone."""
+    found = moments(stream, rows[:BLOCK])
+    if len(rows) > BLOCK and found.constant.all():
+        found = moments(stream, rows)
+    return found
+
+
 def _field(raw: RawData, modality: str) -> str:
-    if modality not in raw.streams:
+    if modality == "language" and raw.texts is not None:
         return "samples.csv, column text"
     return f"{modality}.npz" if f"{modality}.npz" in raw.checksums else modality

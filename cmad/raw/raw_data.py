@@ -13,7 +13,8 @@ class Ragged:
     """One modality's streams, one after the other.
 
     Attributes:
-        features: float [sum of lengths, d]; int64 for token ids.
+        features: float [sum of lengths, d]; int64 for tokens. Or, for data too large for memory,
+            anything with a ``shape`` and a length that gives an array for an array of rows.
         lengths: int64 [n], frames of each sample; 0 where it natively lacks the modality.
     """
 
@@ -23,11 +24,11 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Words:
-    """A transcript as words, to which audio and vision are aligned: one frame for each word.
+    """The transcript of one sample as words, each of which has a frame of audio and of vision.
 
     Attributes:
-        context: words that were said before; their frames come first.
-        own: words of the sample itself.
+        context: the words said before, empty where there are none.
+        own: the words of the sample itself.
     """
 
     context: tuple[str, ...]
@@ -38,20 +39,25 @@ class Words:
 class RawData:
     """A data set as read, before any cleaning.
 
+    Language comes in exactly one of four ways: as features in ``streams``, as ``texts``, as ``words``
+    or as ``tokens``.
+
     Attributes:
         ids: n names, unique.
         splits: n of "train", "dev", "test".
-        groups: n names of speakers or videos.
+        groups: n names of speakers or videos; empty where the layout has none.
         labels: float64 [n] for regression, int64 [n] indices into the task's names for classes,
             int64 [n, J] of 0/1 for binary.
         names: of the classes or of the binary labels, empty for regression.
         streams: by modality; language is absent here until raw text is encoded.
-        texts: n (context, text) pairs, or None where language comes otherwise.
-        words: n transcripts as words, or None where language comes otherwise.
-        tokens: token ids that the file brings itself, int64 [sum of lengths, 2] (token id, segment).
-        skipped: number of samples left out under ``skip_bad``, by reason.
+        texts: n (context, text) pairs, or None.
+        words: n transcripts, or None; audio and vision then have one frame per word, the context's
+            first, or none at all where a sample natively lacks them.
+        tokens: int64 [sum of lengths, 2] pairs (token id, segment) that the file itself brings, special
+            tokens among them, padding not, or None.
         checksums: SHA-256 by raw file name.
         ceiling: [n, 7, K], the Bayes-optimal outputs per combination, for generated data.
+        skipped: samples left out under ``preprocess.skip_bad``, by reason.
     """
 
     ids: list[str]
@@ -63,6 +69,6 @@ class RawData:
     texts: list[tuple[str, str]] | None = None
     words: list[Words] | None = None
     tokens: Ragged | None = None
-    skipped: Mapping[str, int] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     ceiling: NDArray[np.float64] | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)

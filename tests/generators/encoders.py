@@ -48,8 +48,8 @@ def write_encoder(folder: Path, kind: Kind = "bert", positions: int = 32, seed: 
 
 
 def _model(kind: Kind, vocabulary: int, positions: int) -> Any:
-    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    sizes = {"vocab_size": vocabulary, "hidden_size": WIDTH, **heads}
+    heads: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: dict[str, Any] = {"vocab_size": vocabulary, "hidden_size": WIDTH, **heads}
     if kind == "distilbert":
         return DistilBertModel(
             DistilBertConfig(
@@ -116,7 +116,8 @@ def _sentence_pieces() -> PreTrainedTokenizerFast:
 def _fast(
     tokenizer: Tokenizer, cls: str, sep: str, pad: str, unknown: str, mask: str
 ) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast
+    fast: PreTrainedTokenizerFast = make(
         tokenizer_object=tokenizer,
         cls_token=cls,
         sep_token=sep,
@@ -124,3 +125,4 @@ def _fast(
         unk_token=unknown,
         mask_token=mask,
     )
+    return fast
