@@ -115,8 +115,8 @@ def test_differences_give_the_same_predictions_closely(found: Found) -> None:
 def test_differences_give_the_same_scores(found: Found) -> None:
     whole, cut = found["full"][1], found["difference"][1]
     for name in ("scores", "drop_ratios", "consistency"):
-        same = [each[name].drop(columns="value") for each in (cut, whole)]
-        pd.testing.assert_frame_equal(*same)
+        without = [each[name].drop(columns="value") for each in (cut, whole)]
+        pd.testing.assert_frame_equal(without[0], without[1])
         # What one epoch leaves hardly varies over the samples, and a correlation divides by that.
         unstable = whole[name]["metric"].isin(["correlation", "sims"])
         for rows, tolerance in ((~unstable, 1e-5), (unstable, 5e-3)):
