@@ -734,3 +734,33 @@ def test_configuration_does_not_import_torch() -> None:
         [sys.executable, "-c", code], cwd=PARAMS.parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_without_networks_evaluation_asks_for_no_more_than_was_kept() -> None:
+    data = put(small(), f"{D}.keep.weights", "none")
+    assert check(data, "params.yaml").presets["demo"].keep.weights == "none"
+    data = put(put(data, f"{D}.keep.drop_ratios", [0.1, 1.0]), f"{D}.evaluate.drop_ratios", [0.1, 0.25])
+    assert problems(put(data, f"{D}.evaluate.seed", 4)) == [
+        f"{D}.evaluate.drop_ratios: [0.25] is not in {D}.keep.drop_ratios, and with keep.weights none"
+        " there is no network to run; add it there, or take it out here",
+        f"{D}.evaluate.seed = 4: must be {D}.keep.seed = 0 with keep.weights none",
+    ]
+    check(put(data, f"{D}.keep.weights", "difference"), "params.yaml")
+
+
+def test_kept_ratios_are_sorted_and_a_checksum_is_one() -> None:
+    data = put(small(), f"{D}.keep.drop_ratios", [0.5, 0.1])
+    data = put(data, f"{D}.teacher.checkpoint", {"path": "teacher.pt", "sha256": "ABC"})
+    assert sorted(problems(data)) == [
+        f"{D}.keep.drop_ratios = [0.5, 0.1]: must be sorted, each ratio once",
+        f'{D}.teacher.checkpoint.sha256 = "ABC": must be 64 digits of 0-9 and a-f, as sha256sum prints them',
+    ]
+    data = put(small(), f"{D}.teacher.checkpoint", {"path": "teacher.pt", "sha256": "0" * 64})
+    assert check(data, "params.yaml").presets["demo"].teacher.checkpoint is not None
+
+
+@pytest.mark.parametrize("section", ["teacher", "student"])
+def test_a_micro_batch_is_null_or_at_least_one(section: str) -> None:
+    key = f"{D}.{section}.micro_batch"
+    assert problems(put(small(), key, 0)) == [f"{key} = 0: must be a whole number at least 1 or null"]
+    check(put(small(), key, 1), "params.yaml")
