@@ -44,7 +44,7 @@ def teacher_judge(
     """Judge by full input: lowest dev loss, lowest dev squared error (B4), or simply last (B3)."""
 
     def judge(epoch: int) -> tuple[float, Mapping[str, float]]:
-        outputs = predict_combinations(network, split, batch, device).outputs[FULL]
+        outputs = predict_combinations(network, split, batch, device, (FULL,)).outputs[FULL]
         loss, squared = full_input_loss(task, outputs, split)
         rows = split.complete
         f1 = scores(task, outputs[rows], split.labels[rows])["f1"]

@@ -47,8 +47,8 @@ def teacher_cache(
     network: Network, split: Split, task: Task, batch: int, device: torch.device
 ) -> TeacherCache:
     """Run the frozen teacher over a split once, on full input."""
-    predictions = predict_combinations(network, split, batch, device)
-    # Copies, so that the other six combinations are not kept alive.
+    predictions = predict_combinations(network, split, batch, device, (FULL,))
+    # Copies, so that the empty rows of the other six combinations are not kept alive.
     outputs = torch.from_numpy(predictions.outputs[FULL].copy())
     loss = torch.full((len(split), task.records), torch.nan)
     rows = torch.from_numpy(split.complete)
