@@ -59,11 +59,13 @@ def projection_rows(student: NDArray[np.float32]) -> list[dict[str, Any]]:
         student: [7, C, D].
 
     Returns:
-        Rows with combination, sample, x, y, x_share, y_share (of the variance); none for C = 0 or D = 1.
+        Rows with combination, sample, x, y, x_share, y_share (of the variance); none for C = 0.
     """
     taken = student[:, :PROJECTED].astype(np.float64)
-    if taken.shape[1] == 0 or taken.shape[2] < 2:
+    if taken.shape[1] == 0:
         return []
+    # Of a width of 1, the second axis is empty.
+    taken = np.pad(taken, ((0, 0), (0, 0), (0, max(0, 2 - taken.shape[2]))))
     points = taken.reshape(-1, taken.shape[2])
     points = points - points.mean(axis=0)
     _, lengths, axes = np.linalg.svd(points, full_matrices=False)
@@ -85,10 +87,10 @@ def scatter_rows(outputs: NDArray[np.float32], split: Split) -> list[dict[str, A
         outputs: [7, n, 1].
 
     Returns:
-        Rows with combination, sample, label, score.
+        Rows with combination, sample, truth, score.
     """
     return [
-        {"combination": c, "sample": int(i), "label": float(split.labels[i]), "score": float(found[i, 0])}
+        {"combination": c, "sample": int(i), "truth": float(split.labels[i]), "score": float(found[i, 0])}
         for c, found, have in zip(COMBINATIONS, outputs, contained(split.has).T, strict=True)
         for i in np.flatnonzero(have)[:SCATTERED]
     ]

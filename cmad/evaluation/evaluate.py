@@ -152,7 +152,7 @@ def row_table(predicted: dict[str, Predicted], rows: tuple[Entry, ...]) -> pd.Da
 
 
 def detail_tables(
-    store: Store, predicted: dict[str, Predicted], seeds: tuple[int, ...]
+    store: Store, predicted: dict[str, Predicted], rows: tuple[Entry, ...], seeds: tuple[int, ...]
 ) -> dict[str, pd.DataFrame]:
     """What the figures show beyond scores, see ``cmad.evaluation.details``, led by variant and seed.
 
@@ -165,7 +165,7 @@ def detail_tables(
         for seed, outputs in zip(seeds, found.outputs, strict=True)
     ]
     graded = by_seed if task.kind != "regression" else []
-    drawn = {v: found for v, found in predicted.items() if found.projection and task.kind == "regression"}
+    drawn = [row.name for row in rows if not row.customised and task.kind == "regression"]
     return {
         "pairs": table(
             ({"variant": v} | row for v, found in predicted.items() for row in found.pairs),
@@ -176,12 +176,8 @@ def detail_tables(
             "variant combination sample x y x_share y_share",
         ),
         "scatter": table(
-            (
-                {"variant": v} | row
-                for v, found in drawn.items()
-                for row in scatter_rows(found.outputs[0], test)
-            ),
-            "variant combination sample label score",
+            ({"variant": v} | row for v in drawn for row in scatter_rows(predicted[v].outputs[0], test)),
+            "variant combination sample truth score",
         ),
         "reliability": table(
             (key | row for key, outputs in graded for row in reliability_rows(task, outputs, test)),
@@ -207,6 +203,6 @@ def write_evaluation(
         "drop_ratios": drop_table(inputs.store, predicted, inputs.seeds, inputs.evaluate.drop_ratios),
         "consistency": consistency_table(predicted),
         "differences": difference_table(inputs.store, predicted, rows, inputs.evaluate),
-    } | detail_tables(inputs.store, predicted, inputs.seeds)
+    } | detail_tables(inputs.store, predicted, rows, inputs.seeds)
     for name, found_table in tables.items():
         found_table.to_csv(folder / f"{name}.csv", index=False)
