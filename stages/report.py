@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cmad.config.stages import ReportParams, read
+from cmad.config.sweeps import sweep
 from cmad.entries import entries
 from cmad.files import whole_file, whole_folder
 from cmad.paper import read_published
@@ -20,9 +21,13 @@ def run() -> None:
     """Report on every data set of the grid."""
     params = read(PARAMS, ReportParams)
     rows = entries(params.variants, params.unified, params.customised)
-    of = [load(RUNS, dataset, rows, params.seeds) for dataset in params.datasets]
+    sweeps = tuple(map(sweep, params.sweeps))
+    of = [load(RUNS, dataset, rows, params.seeds, sweeps) for dataset in params.datasets]
+    rows = entries(params.also.variants, (), ())
+    sweeps = tuple(map(sweep, params.also.sweeps))
+    of += [load(RUNS, dataset, rows, params.seeds, sweeps, "_also") for dataset in params.also.datasets]
     published = read_published(PAPER)
-    seconds = {dataset: read_seconds(TIMES, dataset, rows) for dataset in params.datasets}
+    seconds = {cells.dataset: read_seconds(TIMES, cells.dataset, cells.rows) for cells in of}
     with (
         whole_folder(REPORTS / "tables") as tables,
         whole_folder(REPORTS / "figures") as figures,

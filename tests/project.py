@@ -19,7 +19,8 @@ def small_params() -> Params:
     """The committed params with the demo sets and their networks shrunk; two variants, one seed."""
     params: Params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params |= {"datasets": ["demo"], "variants": ["tea", "cmad"], "seeds": [0]}
-    params |= {"unified": [], "customised": []}
+    params |= {"unified": [], "customised": [], "sweeps": []}
+    params["also"] |= {"datasets": [], "sweeps": []}
     for name in ("demo", "demo_classes", "demo_binary4"):
         preset = params["presets"][name]
         preset["preprocess"]["generator"] |= {"train": 48, "dev": 40, "test": 40}

@@ -23,10 +23,12 @@ from cmad.config.names import nearest
 from cmad.config.overrides import override
 from cmad.config.schema import Config
 from cmad.config.stages import (
+    EvaluateAlsoParams,
     EvaluateParams,
     PreprocessParams,
     ReportParams,
     StudentParams,
+    SweepParams,
     SystemParams,
     TeacherParams,
     keys,
@@ -36,7 +38,16 @@ from cmad.config.yaml12 import read_yaml
 from cmad.errors import UserError
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-KINDS = (PreprocessParams, TeacherParams, StudentParams, SystemParams, EvaluateParams, ReportParams)
+KINDS = (
+    PreprocessParams,
+    TeacherParams,
+    StudentParams,
+    SweepParams,
+    SystemParams,
+    EvaluateParams,
+    EvaluateAlsoParams,
+    ReportParams,
+)
 
 
 def committed() -> Any:
@@ -58,6 +69,7 @@ def small() -> Any:
     """A fresh copy of a part of the committed file, for the many tests that need no more of it."""
     data = committed()
     data["variants"] = ["tea", "cmad", "cmad_w"]
+    data["also"] = {"datasets": [], "variants": ["tea", "cmad"], "sweeps": ["phi_1"]}
     for section, names in (("definitions", data["variants"]), ("presets", ["demo", "mosi_folder"])):
         data[section] = {name: data[section][name] for name in names}
     return data
@@ -414,6 +426,46 @@ D = "presets.demo"
             "definitions.tea.student.optimiser.milestones[0] = -1: must be a whole number at least 0",
         ),
         # Names.
+        # Sweeps and the second grid.
+        (
+            "sweeps",
+            ["sigma0.1"],
+            'sweeps[0] = "sigma0.1": must be a knob, _ and a number, such as sigma_0.05',
+        ),
+        (
+            "sweeps",
+            ["sigme_0.1"],
+            'sweeps[0] = "sigme_0.1": the student section has no number sigme; did you mean sigma?',
+        ),
+        ("sweeps", ["alpha_2"], 'sweeps[0] = "alpha_2": alpha must be a finite number from 0 to 1'),
+        ("sweeps", ["warmup_1.5"], 'sweeps[0] = "warmup_1.5": warmup must be a whole number at least 1'),
+        (
+            "sweeps",
+            ["rho_5", "rho_5.0"],
+            'sweeps[1] = "rho_5.0": the same value as "rho_5"; take one out',
+        ),
+        ("sweeps", [3], "sweeps[0] = 3: must be a text"),
+        (
+            "also.sweeps",
+            ["phi_0"],
+            'also.sweeps[0] = "phi_0": phi must be a finite number above 0',
+        ),
+        (
+            "also.datasets",
+            ["demo"],
+            'also.datasets[0] = "demo": stands in datasets too; take it out of one of the two',
+        ),
+        (
+            "also.datasets",
+            ["demo2"],
+            'also.datasets[0] = "demo2": there is no such preset; did you mean demo?',
+        ),
+        (
+            "also.variants",
+            ["caad"],
+            'also.variants[0] = "caad": there is no such definition; did you mean cmad?',
+        ),
+        ("also.variants", [], "also.variants = []: must not be empty"),
         (
             "definitions.constant",
             {"method": "tea", "student": {}},
@@ -494,7 +546,8 @@ def test_all_problems_at_once() -> None:
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}])
 def test_no_parameters_at_all(data: Any) -> None:
-    section = "datasets, variants, unified, customised, seeds, threads, device, definitions, presets"
+    section = "datasets, variants, unified, customised, sweeps, also, seeds, threads, device, "
+    section += "definitions, presets"
     if data == {}:
         assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
     else:
@@ -636,7 +689,17 @@ def test_keys_of_each_stage() -> None:
         "threads",
         "device",
     ]
-    assert keys(ReportParams) == ["datasets", "variants", "unified", "customised", "seeds", "threads"]
+    assert keys(SweepParams, dataset="demo") == [
+        "presets.demo.network",
+        "definitions.cmad",
+        "presets.demo.student",
+        "seeds",
+        "threads",
+        "device",
+    ]
+    assert "also.variants" in keys(EvaluateAlsoParams, dataset="demo")
+    grid = ["datasets", "variants", "unified", "customised", "sweeps", "also"]
+    assert keys(ReportParams) == [*grid, "seeds", "threads"]
 
 
 def test_keys_of_a_comparison_system() -> None:
@@ -679,6 +742,11 @@ CHANGES = {
     "variants": ["tea"],
     "unified": ["mmanet"],
     "customised": ["umdf"],
+    "sweeps": ["tau_0.5"],
+    "also.datasets": ["mosi_folder"],
+    "also.variants": ["cmad"],
+    "also.sweeps": [],
+    "definitions.cmad.student.sigma": 0.2,
     "seeds": [7],
     "threads": 3,
     "device": "cpu",

@@ -111,7 +111,7 @@ def test_class_table_of_an_evaluation() -> None:
     have = contained(split.has).T
     outputs[0][~have] = np.nan
     store = cast(Store, SimpleNamespace(task=task, splits={"test": split}))
-    found = class_table(store, {"cmad": Predicted(outputs, outputs[:, :1], [], 1)}, (5,))
+    found = class_table(store, {"cmad": Predicted(outputs, outputs[:, :1], [], [], [], 1)}, (5,))
     assert len(found) == 7 * 3 * 3
     j = COMBINATIONS.index("AV")
     rows = found[(found["combination"] == "AV") & (found["seed"] == 5)]
@@ -122,7 +122,7 @@ def test_class_table_of_an_evaluation() -> None:
         np.testing.assert_allclose(part["value"], values)
         assert part["n"].tolist() == expected[3].tolist()
     other = cast(Store, SimpleNamespace(task=Task("regression"), splits={"test": split}))
-    assert class_table(other, {"cmad": Predicted(outputs, outputs[:, :1], [], 1)}, (5,)).empty
+    assert class_table(other, {"cmad": Predicted(outputs, outputs[:, :1], [], [], [], 1)}, (5,)).empty
 
 
 def test_the_report_has_a_table_by_class(tmp_path: Path) -> None:

@@ -24,7 +24,13 @@ KINDS: dict[str, type] = {
     "student": params.StudentParams,
     "unified": params.SystemParams,
     "customised": params.SystemParams,
+    "sweep": params.SweepParams,
     "evaluate": params.EvaluateParams,
+    "preprocess_also": params.PreprocessParams,
+    "teacher_also": params.TeacherParams,
+    "student_also": params.StudentParams,
+    "sweep_also": params.SweepParams,
+    "evaluate_also": params.EvaluateAlsoParams,
     "report": params.ReportParams,
 }
 
@@ -68,18 +74,27 @@ def closure(start: Path) -> set[Path]:
 
 def code_of(stage: str, system: str) -> set[str]:
     """All files that a stage's process may run, from its module and what it imports by name."""
-    module = "system" if system else stage
+    module = module_of(stage)
     files = closure(ROOT / "stages" / f"{module}.py") | {ROOT / "stages/__init__.py"}
     methods: list[Path] = []
-    if stage == "student":
+    if module == "student":
         methods = [method_file(d.method) for d in load(ROOT / "params.yaml").definitions.values()]
-    elif stage == "evaluate":
+    elif module == "sweep":
+        methods = [method_file("cmad")]
+    elif module.startswith("evaluate"):
         methods = list((ROOT / "cmad/methods").glob("*.py"))
     elif system:
         methods = [method_file(system)]
     for method in methods:
         files |= closure(method)
     return {str(file.relative_to(ROOT)) for file in files}
+
+
+def module_of(stage: str) -> str:
+    """The stage's file: the second grid shares those of the first, except the one that reads its rows."""
+    if stage in ("unified", "customised"):
+        return "system"
+    return stage if stage == "evaluate_also" else stage.removesuffix("_also")
 
 
 def method_file(name: str) -> Path:
@@ -99,7 +114,8 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> Cells:
         for stage in repo.index.stages:
             name, _, item = stage.addressing.rpartition(":")[2].partition("@")
             dataset, _, other = item.partition("-")
-            names = {"dataset": dataset, "variant" if name == "student" else "system": other}
+            kind = {"student": "variant", "sweep": "value"}.get(name.removesuffix("_also"), "system")
+            names = {"dataset": dataset, kind: other}
             names = {key: value for key, value in names.items() if value}
             code = [str(d) for d in stage.deps if str(d).startswith(("cmad", "stages"))]
             declared = [key for p in stage.params for key in p.params]
@@ -119,7 +135,7 @@ def test_declared_code_is_the_import_closure(stage: str, resolved: Cells) -> Non
             assert files - used == set(), "declared but not imported: reruns for nothing"
         # Systems share one list of what any of them imports, but none reruns for another's file.
         own = {f"cmad/methods/{other}.py" for other in systems} - {f"cmad/methods/{names.get('system')}.py"}
-        assert stage == "evaluate" or not files & own
+        assert stage.startswith("evaluate") or not files & own
 
 
 def python_files(path: Path) -> set[str]:
@@ -135,8 +151,7 @@ def test_declared_params_are_those_read(stage: str, resolved: Cells) -> None:
 
 @pytest.mark.parametrize("stage", KINDS)
 def test_stage_uses_every_param_that_it_declares(stage: str) -> None:
-    module = "system" if stage in ("unified", "customised") else stage
-    tree = ast.parse((ROOT / "stages" / f"{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "stages" / f"{module_of(stage)}.py").read_text(encoding="utf-8"))
     read = {
         node.attr
         for node in ast.walk(tree)

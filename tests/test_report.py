@@ -31,6 +31,7 @@ from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, cell_text, mark
 from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
+from tests.figure_tables import write_figure_tables
 from tests.project import ROOT, small_params
 
 VARIANTS = ("tea", "dropout", "cmad")
@@ -163,6 +164,7 @@ def make_tree(
     write("differences", "variant metric difference low high confidence p p_holm", differences)
     models = [(r.name, *(("C", 7) if r.customised else ("U", 1)), 640_000 + i) for i, r in enumerate(rows)]
     write("rows", "variant set models parameters", models)
+    write_figure_tables(here / "evaluation", kind, NAMES[kind], rows, seeds, counts)
     for row in rows:
         if not row.customised:
             write_log(here / "students" / row.name / "log.csv", row.name, seeds)
@@ -865,6 +867,7 @@ def test_a_variant_that_trains_nothing_has_an_empty_log(own: Path, text: str) ->
 
 def test_stage_writes_everything(reported: Path) -> None:
     figures = ("accuracy", "f1", "drop_ratios", "drop_gaps", "mar_weights", "training")
+    figures += ("ceiling", "pairs", "projection", "scatter")
     subjects = ("systems", "combinations", "drop_ratios", "consistency", "differences", "data")
     latex = ("systems", *METRICS["regression"], "mse", "sims", "differences")
     series = ("training", "mar_weights", "drop_ratios")
@@ -873,7 +876,7 @@ def test_stage_writes_everything(reported: Path) -> None:
         "times.md",
         "metrics.json",
         *(f"plots/{name}.csv" for name in series),
-        *(f"figures/demo_{name}.png" for name in figures),
+        *(f"figures/demo_{name}.{kind}" for name in figures for kind in ("png", "svg")),
         *(f"tables/demo_{name}.csv" for name in subjects),
         *(f"tables/demo_{name}.tex" for name in (*latex, "drop_ratios_accuracy", "drop_ratios_f1")),
     }

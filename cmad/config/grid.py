@@ -7,7 +7,11 @@ from typing import Any
 from cmad.config.holes import INVALID
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import dotted, nearest, shown
-from cmad.config.schema import Config
+from cmad.config.schema import Also, Config
+from cmad.config.sweeps import check_sweeps
+
+# What sweeps change, and what everything is compared with.
+_REFERENCE = "cmad"
 
 # Table rows that no variant makes: the constant predictor and the best possible one. And names that
 # a CSV reader takes for a missing value.
@@ -27,6 +31,9 @@ def check_grid(config: Config) -> list[str]:
         *_check_known("variants", config.variants, config.definitions, "definition"),
         *_check_systems("unified", config),
         *_check_systems("customised", config),
+        *check_sweeps("sweeps", config.sweeps),
+        *_check_also(config),
+        *_check_swept(config),
         *_check_axis("seeds", config.seeds),
         *_check_names("definitions", config.definitions),
         *_check_names("presets", config.presets),
@@ -37,6 +44,34 @@ def check_grid(config: Config) -> list[str]:
 
 def _check_axis(key: str, values: Any) -> list[str]:
     return check_not_empty(key, values) + check_no_repeats(key, values)
+
+
+def _check_also(config: Config) -> list[str]:
+    also = config.also
+    if not isinstance(also, Also):
+        return []
+    problems = [
+        *check_no_repeats("also.datasets", also.datasets),
+        *_check_known("also.datasets", also.datasets, config.presets, "preset"),
+        *_check_axis("also.variants", also.variants),
+        *_check_known("also.variants", also.variants, config.definitions, "definition"),
+        *check_sweeps("also.sweeps", also.sweeps),
+    ]
+    if isinstance(also.datasets, tuple) and isinstance(config.datasets, tuple):
+        problems += [
+            f"also.datasets[{i}] = {shown(name)}: stands in datasets too; take it out of one of the two"
+            for i, name in enumerate(also.datasets)
+            if isinstance(name, str) and name in config.datasets
+        ]
+    return problems
+
+
+def _check_swept(config: Config) -> list[str]:
+    swept = [config.sweeps, config.also.sweeps if isinstance(config.also, Also) else INVALID]
+    known = config.definitions
+    if any(isinstance(names, tuple) and names for names in swept) and isinstance(known, Mapping):
+        return [] if _REFERENCE in known else [f"definitions.{_REFERENCE}: missing; sweeps change it"]
+    return []
 
 
 def _check_systems(key: str, config: Config) -> list[str]:

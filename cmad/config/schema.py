@@ -291,6 +291,20 @@ class Definition:
     student: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Also:
+    """A second grid beside the main one, with the same seeds and no comparison systems.
+
+    Attributes:
+        datasets: none of those of the main grid.
+        variants, sweeps: as in the main grid.
+    """
+
+    datasets: tuple[str, ...]
+    variants: tuple[str, ...]
+    sweeps: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The whole of ``params.yaml``.
@@ -299,6 +313,8 @@ class Config:
         datasets, variants, seeds: the grid.
         unified: comparison systems trained once for all seven combinations.
         customised: comparison systems trained once for each combination.
+        sweeps: values of single knobs to train ``cmad`` with, see ``cmad.config.sweeps``.
+        also: a second grid.
         threads: of torch; part of the result (two thread counts give two sets of bits).
         device: "auto" takes a GPU where there is one.
     """
@@ -307,6 +323,8 @@ class Config:
     variants: tuple[str, ...]
     unified: tuple[str, ...]
     customised: tuple[str, ...]
+    sweeps: tuple[str, ...]
+    also: Also
     seeds: tuple[int, ...] = bounded(0)
     threads: int = bounded(1)
     device: Literal["auto", "cpu", "cuda"]

@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 from cmad.config.load import load
 from cmad.config.names import nearest
 from cmad.config.overrides import override
-from cmad.config.schema import Config, Definition, Evaluate, Keep, Network, Preprocess, Student, Teacher
+from cmad.config.schema import (
+    Also,
+    Config,
+    Definition,
+    Evaluate,
+    Keep,
+    Network,
+    Preprocess,
+    Student,
+    Teacher,
+)
 from cmad.errors import UserError
 
 _DEFINITION = "definitions.{variant}"
@@ -69,6 +79,20 @@ class StudentParams:
 
 
 @dataclass(frozen=True)
+class SweepParams:
+    """Of one value of a sweep on one data set; ``student`` is that of the variant ``cmad``.
+
+    The value itself is no param: it stands in the stage's name and command.
+    """
+
+    network: Network = field(metadata=_from("presets.{dataset}.network"))
+    student: Student = field(metadata=_from("definitions.cmad", _STUDENT, build=_student))
+    seeds: tuple[int, ...] = field(metadata=_from("seeds"))
+    threads: int = field(metadata=_from("threads"))
+    device: str = field(metadata=_from("device"))
+
+
+@dataclass(frozen=True)
 class SystemParams:
     """Of one comparison system on one data set."""
 
@@ -98,6 +122,19 @@ class EvaluateParams:
 
 
 @dataclass(frozen=True)
+class EvaluateAlsoParams:
+    """As ``EvaluateParams``, of a data set of the second grid."""
+
+    network: Network = field(metadata=_from("presets.{dataset}.network"))
+    student: Student = field(metadata=_from(_STUDENT))
+    evaluate: Evaluate = field(metadata=_from("presets.{dataset}.evaluate"))
+    variants: tuple[str, ...] = field(metadata=_from("also.variants"))
+    seeds: tuple[int, ...] = field(metadata=_from("seeds"))
+    threads: int = field(metadata=_from("threads"))
+    device: str = field(metadata=_from("device"))
+
+
+@dataclass(frozen=True)
 class ReportParams:
     """Of the report over the whole grid."""
 
@@ -105,12 +142,22 @@ class ReportParams:
     variants: tuple[str, ...] = field(metadata=_from("variants"))
     unified: tuple[str, ...] = field(metadata=_from("unified"))
     customised: tuple[str, ...] = field(metadata=_from("customised"))
+    sweeps: tuple[str, ...] = field(metadata=_from("sweeps"))
+    also: Also = field(metadata=_from("also"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
 
 
 Params = TypeVar(
-    "Params", PreprocessParams, TeacherParams, StudentParams, SystemParams, EvaluateParams, ReportParams
+    "Params",
+    PreprocessParams,
+    TeacherParams,
+    StudentParams,
+    SweepParams,
+    SystemParams,
+    EvaluateParams,
+    EvaluateAlsoParams,
+    ReportParams,
 )
 
 

@@ -10,46 +10,17 @@ from numpy.typing import NDArray
 from cmad.combinations import COMBINATIONS, FULL, contained
 from cmad.config.schema import Evaluate
 from cmad.entries import Entry
+from cmad.evaluation.details import confusion_rows, reliability_rows, scatter_rows, table
 from cmad.evaluation.predict import Inputs, Predicted
+from cmad.evaluation.score import combination_scores, score_rows
 from cmad.randomness import generator
 from cmad.scores.bootstrap import REFERENCE, averages, holm, paired_difference, sign_flip_p
 from cmad.scores.constant import constant_outputs
-from cmad.scores.metrics import PRIMARY, by_class, confusion, scored, scores
-from cmad.store.store import Split, Store
-from cmad.task import Task
+from cmad.scores.metrics import by_class, confusion
+from cmad.store.store import Store
 
 # Fewer seeds can never bring the corrected p of a sign-flip test below .05.
 LEAST_SEEDS = 9
-
-
-def combination_scores(task: Task, outputs: NDArray[np.floating[Any]], split: Split) -> list[dict[str, Any]]:
-    """Every metric of every combination, on the samples that have it.
-
-    Args:
-        outputs: [7, n, K].
-
-    Returns:
-        Rows with combination, metric, value, n. n counts the samples behind the metric; a
-        combination that no sample has gives no rows.
-    """
-    rows = []
-    for j, have in enumerate(contained(split.has).T):
-        if have.any():
-            found = _score_rows(task, outputs[j, have], split.labels[have])
-            rows += [{"combination": COMBINATIONS[j]} | row for row in found]
-    return rows
-
-
-def _score_rows(task: Task, outputs: NDArray[Any], labels: NDArray[Any]) -> list[dict[str, Any]]:
-    counted = scored(task, labels)
-    return [
-        {
-            "metric": metric,
-            "value": value,
-            "n": counted if metric.split("_")[0] in PRIMARY else len(labels),
-        }
-        for metric, value in scores(task, outputs, labels).items()
-    ]
 
 
 def score_table(store: Store, predicted: dict[str, Predicted], seeds: tuple[int, ...]) -> pd.DataFrame:
@@ -115,7 +86,7 @@ def drop_table(
             series = np.concatenate([at_zero, found.dropped], axis=1)[:, :, complete]
             for seed, by_ratio in zip(seeds, series, strict=True):
                 for ratio, outputs in zip((0.0, *ratios), by_ratio, strict=True):
-                    found_rows = _score_rows(task, outputs, test.labels[complete])
+                    found_rows = score_rows(task, outputs, test.labels[complete])
                     rows += [{"variant": variant, "seed": seed, "ratio": ratio} | row for row in found_rows]
     return pd.DataFrame(rows, columns=["variant", "seed", "ratio", "metric", "value", "n"])
 
@@ -157,9 +128,9 @@ def difference_table(
             | {"p": p.get(metric, np.nan)}
             for metric, interval in intervals.items()
         ]
-    table = pd.DataFrame(found)
-    table["p_holm"] = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
-    return table[columns]
+    differences = pd.DataFrame(found)
+    differences["p_holm"] = differences.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
+    return differences[columns]
 
 
 def _p_values(store: Store, a: NDArray[np.float32], b: NDArray[np.float32]) -> dict[str, float]:
@@ -180,6 +151,45 @@ def row_table(predicted: dict[str, Predicted], rows: tuple[Entry, ...]) -> pd.Da
     )
 
 
+def detail_tables(
+    store: Store, predicted: dict[str, Predicted], rows: tuple[Entry, ...], seeds: tuple[int, ...]
+) -> dict[str, pd.DataFrame]:
+    """What the figures show beyond scores, see ``cmad.evaluation.details``, led by variant and seed.
+
+    Scatters are those of the first seed and of unified rows alone.
+    """
+    task, test = store.task, store.splits["test"]
+    by_seed = [
+        ({"variant": variant, "seed": seed}, outputs)
+        for variant, found in predicted.items()
+        for seed, outputs in zip(seeds, found.outputs, strict=True)
+    ]
+    graded = by_seed if task.kind != "regression" else []
+    drawn = [row.name for row in rows if not row.customised and task.kind == "regression"]
+    return {
+        "pairs": table(
+            ({"variant": v} | row for v, found in predicted.items() for row in found.pairs),
+            "variant seed pair low share n",
+        ),
+        "projection": table(
+            ({"variant": v} | row for v, found in predicted.items() for row in found.projection),
+            "variant combination sample x y x_share y_share",
+        ),
+        "scatter": table(
+            ({"variant": v} | row for v in drawn for row in scatter_rows(predicted[v].outputs[0], test)),
+            "variant combination sample truth score",
+        ),
+        "reliability": table(
+            (key | row for key, outputs in graded for row in reliability_rows(task, outputs, test)),
+            "variant seed combination low confidence accuracy n",
+        ),
+        "confusion": table(
+            (key | row for key, outputs in graded for row in confusion_rows(task, outputs, test)),
+            "variant seed combination label true predicted n",
+        ),
+    }
+
+
 def write_evaluation(
     folder: Path, inputs: Inputs, rows: tuple[Entry, ...], predicted: dict[str, Predicted]
 ) -> None:
@@ -193,6 +203,6 @@ def write_evaluation(
         "drop_ratios": drop_table(inputs.store, predicted, inputs.seeds, inputs.evaluate.drop_ratios),
         "consistency": consistency_table(predicted),
         "differences": difference_table(inputs.store, predicted, rows, inputs.evaluate),
-    }
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+    } | detail_tables(inputs.store, predicted, rows, inputs.seeds)
+    for name, found_table in tables.items():
+        found_table.to_csv(folder / f"{name}.csv", index=False)

@@ -15,6 +15,7 @@ from cmad.config.schema import Evaluate, Student
 from cmad.config.schema import Network as Settings
 from cmad.entries import Entry
 from cmad.evaluation.consistency import consistency_rows
+from cmad.evaluation.details import pair_rows, projection_rows
 from cmad.network.network import Network
 from cmad.predictions import predict_combinations
 from cmad.store.store import Store
@@ -31,12 +32,17 @@ class Predicted:
         outputs: float32 [S, 7, n, K], NaN where a sample lacks the combination.
         dropped: float32 [S, P, n, K], by drop ratio.
         consistency: rows of ``consistency_rows`` with the seed.
+        pairs: rows of ``cmad.evaluation.details.pair_rows`` with the seed.
+        projection: rows of ``cmad.evaluation.details.projection_rows`` of the first seed; none of a
+            customised row, whose combinations have networks of their own.
         parameters: weights of one network.
     """
 
     outputs: NDArray[np.float32]
     dropped: NDArray[np.float32]
     consistency: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    projection: list[dict[str, Any]]
     parameters: int
 
 
@@ -81,6 +87,8 @@ class _Cell:
     outputs: NDArray[np.float32]
     dropped: NDArray[np.float32]
     consistency: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    projection: list[dict[str, Any]]
     parameters: int
 
 
@@ -112,6 +120,8 @@ def _joined(cells: list[_Cell]) -> Predicted:
         outputs=np.stack([cell.outputs for cell in cells]),
         dropped=np.stack([cell.dropped for cell in cells]),
         consistency=[row for cell in cells for row in cell.consistency],
+        pairs=[row for cell in cells for row in cell.pairs],
+        projection=cells[0].projection,
         parameters=cells[-1].parameters,
     )
 
@@ -127,16 +137,16 @@ def _predict(inputs: Inputs, row: Entry, seed: int, teacher: _Teacher) -> _Cell:
     # A customised row has a model for each combination; the last is LAV's, which frames are dropped from.
     models = range(len(COMBINATIONS)) if row.customised else (None,)
     parts = [_kept(inputs, row, seed, combination, teacher.network) for combination in models]
-    found = consistency_rows(
-        np.concatenate([part.representation for part in parts]),
-        teacher.representation,
-        inputs.student.batch,
-        inputs.student.tau,
-    )
+    student, batch = np.concatenate([part.representation for part in parts]), inputs.student.batch
+    found = consistency_rows(student, teacher.representation, batch, inputs.student.tau)
+    pairs = pair_rows(student, teacher.representation, batch)
+    first = seed == inputs.seeds[0]
     return _Cell(
         outputs=np.concatenate([part.outputs for part in parts]),
         dropped=parts[-1].dropped,
         consistency=[{"seed": seed} | each for each in found],
+        pairs=[{"seed": seed} | each for each in pairs],
+        projection=projection_rows(student) if first and not row.customised else [],
         parameters=parts[-1].parameters,
     )
 

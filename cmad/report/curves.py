@@ -21,9 +21,11 @@ _LOSSES = {
     "loss_auxiliary": "auxiliary loss",
 }
 _TEACHER = {"loss": "train", "dev_loss": "dev"}
+_GAP = "gap"
 _WEIGHTS = {
     WEIGHT: "weight Ψ, teacher's difficulty subtracted",
     WEIGHT_T: "weight Ψ, not subtracted (CMAD_t)",
+    _GAP: "difference: not subtracted minus subtracted",
     DIFFICULTY: "difficulty W, subtracted, not normalised",
 }
 # Largest over smallest mean, above which a loss is drawn on a logarithmic scale.
@@ -56,17 +58,20 @@ def training_figure(cells: Cells, path: Path) -> None:
 
 
 def weight_figure(cells: Cells, variant: str, path: Path) -> None:
-    """MAR weights by epoch as if fixed then, with and without subtracting the teacher's difficulty; W.
+    """MAR weights by epoch as if fixed then, with and without subtracting the teacher's difficulty.
 
+    And their difference, and the difficulty W behind the first.
     Only the warm-up, as nothing changes after it; the spread over seeds at its end.
     """
     found = looks(COMBINATIONS)
     log = warm_up(cells.logs[variant])
+    gaps = {f"{_GAP}_{c}": log[f"{WEIGHT_T}_{c}"] - log[f"{WEIGHT}_{c}"] for c in COMBINATIONS}
+    log = log.assign(**gaps)
     last = int(log["epoch"].max())
     n = cells.manifest["splits"]["train"]["complete"]
     title = f"{cells.dataset}, {variant}: MAR by epoch ({n} complete train samples, {seeds_text(cells)})"
-    with sheet(path, title, 11, 4.2) as figure:
-        panels = figure.subplots(1, 3)
+    with sheet(path, title, 10, 7) as figure:
+        panels = list(figure.subplots(2, 2).flat)
         panels[1].sharey(panels[0])
         for axes, (prefix, name) in zip(panels, _WEIGHTS.items(), strict=True):
             series = {c: by_epoch(log, f"{prefix}_{c}") for c in COMBINATIONS}

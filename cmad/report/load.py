@@ -1,7 +1,7 @@
 """The cells of the grid as the stages left them: read, checked to be all there, never guessed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,17 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.sweeps import Sweep
 from cmad.entries import Entry
-from cmad.errors import UserError
+from cmad.report.details import Details, load_details
+from cmad.report.source import Source, known, read, short, take
+from cmad.report.swept import load_sweeps
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
 from cmad.splits import SPLITS
 
 _MANIFEST = ("format", "task", "widths", "non_finite", "constant_columns", "cut_frames", "shared_groups")
 _SPLIT = ("n", "complete", "combinations", "labels", "lengths")
-_TYPES = {
-    "seed": "Int64",
-    "epoch": "int64",
-    **dict.fromkeys(("n", "models", "parameters"), "int64"),
-    **dict.fromkeys(
-        ("ratio", "value", "difference", "low", "high", "confidence", "p", "p_holm", "dev_f1", "dev_f1_LAV"),
-        "float64",
-    ),
-    **dict.fromkeys(("variant", "set", "combination", "class", "metric"), "str"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,6 +43,8 @@ class Cells:
         logs: by variant seed, epoch and whatever its method logs; not of variants that train nothing, nor
             of customised systems, whose dev F1 is another combination's in each log.
         teacher: the teachers' log.
+        details: what the figures show beyond scores.
+        sweeps: see ``cmad.report.swept.load_sweeps``.
     """
 
     dataset: str
@@ -65,6 +60,8 @@ class Cells:
     differences: pd.DataFrame
     logs: Mapping[str, pd.DataFrame]
     teacher: pd.DataFrame
+    details: Details
+    sweeps: pd.DataFrame
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -83,31 +80,27 @@ class Cells:
         return _metrics(self.manifest)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A file, and the stage that writes it."""
-
-    path: Path
-    stage: str
-
-    def refuse(self, problem: str) -> UserError:
-        remedy = f"run its stage again: dvc repro --single-item --force {self.stage}"
-        return UserError(f"{self.path}: {problem}; {remedy}")
-
-
-def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ...]) -> Cells:
+def load(
+    runs: Path,
+    dataset: str,
+    rows: tuple[Entry, ...],
+    seeds: tuple[int, ...],
+    sweeps: tuple[Sweep, ...] = (),
+    suffix: str = "",
+) -> Cells:
     """Read one data set's cells.
 
     Args:
         runs: folder with a folder for each data set.
         dataset: which one.
-        rows, seeds: the cells wanted. Others that lie there are not looked at.
+        rows, seeds, sweeps: the cells wanted. Others that lie there are not looked at.
+        suffix: what the names of the grid's stages end with: nothing, or "_also".
 
     Raises:
         UserError: a file is missing or unreadable, or lacks a cell.
     """
     here = runs / dataset
-    manifest = _manifest(_Source(here / "store" / "manifest.json", f"preprocess@{dataset}"))
+    manifest = _manifest(Source(here / "store" / "manifest.json", f"preprocess{suffix}@{dataset}"))
     possible = [c for c, count in manifest["splits"]["test"]["combinations"].items() if count]
     combinations = [c for c in COMBINATIONS if c in possible]
     metrics = _metrics(manifest)
@@ -115,24 +108,24 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
     grid = {"variant": variants, "seed": seeds}
     others = [v for v in variants if v != REFERENCE] if REFERENCE in variants else []
 
-    def evaluated(name: str) -> _Source:
-        return _Source(here / "evaluation" / f"{name}.csv", f"evaluate@{dataset}")
+    def evaluated(name: str) -> Source:
+        return Source(here / "evaluation" / f"{name}.csv", f"evaluate{suffix}@{dataset}")
 
     models = evaluated("rows")
     scores = evaluated("scores")
-    score_table = _read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
+    score_table = read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
     of_reference = score_table["seed"].isna()
     classes = evaluated("classes")
     class_names = manifest["task"]["names"] if manifest["task"]["kind"] == "classes" else ()
     drops = evaluated("drop_ratios")
-    drop_table = _read(drops, ("variant", "seed", "ratio", "metric", "value", "n"))
+    drop_table = read(drops, ("variant", "seed", "ratio", "metric", "value", "n"))
     consistency = evaluated("consistency")
     differences = evaluated("differences")
     # Without a complete test sample nothing is there to drop frames from, or to compare with the teacher.
     complete = manifest["splits"]["test"]["complete"] > 0
     logs = {
         row.name: _log(
-            _Source(here / "students" / row.name / "log.csv", _stage(dataset, row)),
+            Source(here / "students" / row.name / "log.csv", _stage(dataset, row, suffix)),
             seeds,
             ("dev_f1", "loss"),
         )
@@ -144,17 +137,13 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
         rows=rows,
         seeds=seeds,
         manifest=manifest,
-        models=_take(
-            _read(models, ("variant", "set", "models", "parameters")), models, {"variant": variants}
-        ),
-        scores=_known(
-            _take(
-                score_table[~of_reference], scores, grid | {"combination": combinations, "metric": metrics}
-            ),
+        models=take(read(models, ("variant", "set", "models", "parameters")), models, {"variant": variants}),
+        scores=known(
+            take(score_table[~of_reference], scores, grid | {"combination": combinations, "metric": metrics}),
             scores,
         ),
-        references=_known(
-            _take(
+        references=known(
+            take(
                 score_table[of_reference].drop(columns="seed"),
                 scores,
                 {"variant": _references(manifest), "combination": combinations, "metric": metrics},
@@ -162,28 +151,28 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
             scores,
         ),
         # A class that no test sample is of has no recall.
-        classes=_take(
-            _read(classes, ("variant", "seed", "combination", "class", "metric", "value", "n")),
+        classes=take(
+            read(classes, ("variant", "seed", "combination", "class", "metric", "value", "n")),
             classes,
             grid
             | {"combination": combinations, "class": class_names, "metric": ("precision", "recall", "f1")},
         ),
-        drops=_known(
-            _take(
+        drops=known(
+            take(
                 drop_table, drops, grid | {"ratio": _ratios(drop_table, drops, complete), "metric": metrics}
             ),
             drops,
         ),
-        consistency=_known(
-            _take(
-                _read(consistency, ("variant", "seed", "combination", "metric", "value", "n")),
+        consistency=known(
+            take(
+                read(consistency, ("variant", "seed", "combination", "metric", "value", "n")),
                 consistency,
                 grid | {"combination": COMBINATIONS if complete else (), "metric": ("mse", "sims")},
             ),
             consistency,
         ),
-        differences=_take(
-            _read(
+        differences=take(
+            read(
                 differences,
                 ("variant", "metric", "difference", "low", "high", "confidence", "p", "p_holm"),
             ),
@@ -192,26 +181,30 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
         ),
         logs={v: log for v, log in logs.items() if len(log)},
         teacher=_log(
-            _Source(here / "teacher" / "log.csv", f"teacher@{dataset}"), seeds, ("dev_loss", "loss")
+            Source(here / "teacher" / "log.csv", f"teacher{suffix}@{dataset}"), seeds, ("dev_loss", "loss")
+        ),
+        details=load_details(evaluated, manifest, rows, seeds),
+        sweeps=load_sweeps(
+            here / "sweeps", f"sweep{suffix}@{dataset}-", sweeps, seeds, combinations, metrics
         ),
     )
 
 
-def _stage(dataset: str, row: Entry) -> str:
+def _stage(dataset: str, row: Entry, suffix: str) -> str:
     """The stage that trains a row."""
     if row.system is None:
-        return f"student@{dataset}-{row.name}"
+        return f"student{suffix}@{dataset}-{row.name}"
     return f"{'customised' if row.customised else 'unified'}@{dataset}-{row.system}"
 
 
-def _manifest(source: _Source) -> dict[str, Any]:
+def _manifest(source: Source) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(source.path.read_text(encoding="utf-8"))
         for part, names in [(manifest, _MANIFEST), *((manifest["splits"][s], _SPLIT) for s in SPLITS)]:
             for name in names:
                 part[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise source.refuse(f"not a readable manifest ({_short(error)})") from None
+        raise source.refuse(f"not a readable manifest ({short(error)})") from None
     return manifest
 
 
@@ -226,7 +219,7 @@ def _references(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     return ("constant", "ceiling") if manifest["format"] == "demo" else ("constant",)
 
 
-def _ratios(table: pd.DataFrame, source: _Source, complete: bool) -> list[float]:
+def _ratios(table: pd.DataFrame, source: Source, complete: bool) -> list[float]:
     """The drop ratios that were evaluated; each variant and seed must have them all."""
     ratios: list[float] = sorted(table["ratio"].unique())
     if complete and not ratios:
@@ -234,22 +227,7 @@ def _ratios(table: pd.DataFrame, source: _Source, complete: bool) -> list[float]
     return ratios if complete else []
 
 
-def _read(source: _Source, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(
-            source.path,
-            dtype={name: _TYPES[name] for name in columns},
-            usecols=list(columns),
-            # A class may be called NA; what is empty has no value.
-            keep_default_na=False,
-            na_values=[""],
-        )
-    except (OSError, ValueError) as error:
-        raise source.refuse(f"not a readable table ({_short(error)})") from None
-    return table
-
-
-def _log(source: _Source, seeds: tuple[int, ...], columns: tuple[str, ...]) -> pd.DataFrame:
+def _log(source: Source, seeds: tuple[int, ...], columns: tuple[str, ...]) -> pd.DataFrame:
     """A training log; no rows where nothing was trained, else every epoch of every seed.
 
     Args:
@@ -260,50 +238,10 @@ def _log(source: _Source, seeds: tuple[int, ...], columns: tuple[str, ...]) -> p
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise source.refuse(f"not a readable log ({_short(error)})") from None
+        raise source.refuse(f"not a readable log ({short(error)})") from None
     if table.empty:
         return table
     for column in ("seed", "epoch", *columns):
         if column not in table:
             raise source.refuse(f"no column {column}")
-    return _take(table, source, {"seed": seeds, "epoch": sorted(table["epoch"].unique())})
-
-
-def _take(table: pd.DataFrame, source: _Source, keys: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
-    """The rows of a product of keys, one each, in its order.
-
-    Raises:
-        UserError: naming the first row that is absent or there twice.
-    """
-    wanted = pd.MultiIndex.from_product([list(values) for values in keys.values()], names=list(keys))
-    # Of several levels even where there is one key.
-    indexed = table.drop(columns=list(keys)).set_axis(pd.MultiIndex.from_frame(table[list(keys)]))
-    found = indexed[indexed.index.isin(wanted)]
-    missing = wanted[~wanted.isin(found.index)]
-    if len(missing):
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise source.refuse(f"no row for {_name(keys, missing[0])}{more}")
-    twice = found.index[found.index.duplicated()]
-    if len(twice):
-        raise source.refuse(f"more than one row for {_name(keys, twice[0])}")
-    return found.reindex(wanted).reset_index()
-
-
-def _known(table: pd.DataFrame, source: _Source) -> pd.DataFrame:
-    """The table, if every value with samples behind it is a number."""
-    unknown = table[table["value"].isna() & (table["n"] > 0)]
-    if len(unknown):
-        keys = [c for c in table.columns if c not in ("value", "n")]
-        raise source.refuse(f"no value for {_name(keys, unknown.iloc[0][keys])}")
-    return table
-
-
-def _name(keys: Iterable[str], values: Iterable[Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))
-
-
-def _short(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    text = f"no {error}" if isinstance(error, KeyError) else str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+    return take(table, source, {"seed": seeds, "epoch": sorted(table["epoch"].unique())})

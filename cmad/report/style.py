@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours without the yellow, which is too pale for lines on white.
@@ -49,6 +50,8 @@ _STYLE: dict[Any, Any] = {
     "lines.markersize": 4.5,
     "figure.dpi": 110,
     "figure.titlesize": 11,
+    # The names of parts of an SVG, which are random otherwise.
+    "svg.hashsalt": "cmad",
 }
 
 
@@ -111,7 +114,7 @@ def system_looks(systems: Sequence[str]) -> dict[str, Look]:
 
 @contextmanager
 def sheet(path: Path, title: str, width: float, height: float) -> Iterator[Figure]:
-    """A figure to draw on, saved to ``path`` at the end.
+    """A figure to draw on, saved to ``path`` (a PNG), and as SVG beside it, at the end.
 
     Args:
         title: above everything.
@@ -126,6 +129,8 @@ def sheet(path: Path, title: str, width: float, height: float) -> Iterator[Figur
         yield figure
         # Not savefig, which draws twice. Without the name and version of the program that wrote it.
         FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        bare = {"Date": None, "Creator": None}
+        FigureCanvasSVG(figure).print_svg(path.with_suffix(".svg"), metadata=bare)  # type: ignore[no-untyped-call]
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:

@@ -8,15 +8,20 @@ import pandas as pd
 
 from cmad.paper import Published
 from cmad.report.ablations import ABLATIONS, ablation_tables
+from cmad.report.ceiling import ceiling_figure, has_ceiling
 from cmad.report.comparison import comparison_frame, comparison_latex
 from cmad.report.curves import training_figure, weight_figure
 from cmad.report.drops import drop_figure, gap_figure, has_gaps
 from cmad.report.figures import combination_figure
 from cmad.report.latex import latex, latex_pairs
 from cmad.report.load import Cells
+from cmad.report.pairs import pair_figure, pair_variants
 from cmad.report.paper import paper_frame, paper_latex
+from cmad.report.predicted import sample_figures
+from cmad.report.projection import projected_variants, projection_figure
 from cmad.report.series import drop_series, training_series, weight_series, weighted_variant
 from cmad.report.summary import headline
+from cmad.report.sweeps import sweep_figure, sweep_series
 from cmad.report.table import tidy
 from cmad.report.tables import (
     combination_tables,
@@ -38,6 +43,7 @@ def write_tables(cells: Cells, folder: Path, published: Sequence[Published] = ()
     ``_consistency.csv`` hold metric, variant, combination or ratio, n, mean, std;
     ``_differences.csv`` reference, variant, metric, difference, low, high, p, p_holm; ``_data.csv``
     table, item, column, value; ``_paper.csv``, only where the paper has the data set, see ``paper_frame``;
+    ``_sweeps.csv``, only where there are sweeps, see ``sweep_series``;
     of a task with classes ``_classes.csv`` variant, seed, combination, class, metric, value, n.
     LaTeX is in ``<ds>_<table>.tex``, to be included.
     """
@@ -55,6 +61,8 @@ def write_tables(cells: Cells, folder: Path, published: Sequence[Published] = ()
     paper = paper_frame(cells, published)
     if len(paper):
         frames["paper"] = paper
+    if len(cells.sweeps):
+        frames["sweeps"] = sweep_series(cells)
     if not cells.classes.empty:
         frames["classes"] = cells.classes
     for name, frame in frames.items():
@@ -84,7 +92,7 @@ def _latex(cells: Cells, published: Sequence[Published]) -> dict[str, str]:
 
 
 def write_figures(cells: Cells, folder: Path) -> None:
-    """A data set's figures as PNG, named ``<ds>_<figure>.png`` as the report expects them."""
+    """A data set's figures as PNG and SVG, named ``<ds>_<figure>.png`` as the report expects them."""
 
     def path(name: str) -> Path:
         return folder / f"{cells.dataset}_{name}.png"
@@ -95,6 +103,16 @@ def write_figures(cells: Cells, folder: Path) -> None:
         drop_figure(cells, path("drop_ratios"))
     if has_gaps(cells):
         gap_figure(cells, path("drop_gaps"))
+    if has_ceiling(cells):
+        ceiling_figure(cells, path("ceiling"))
+    if len(cells.sweeps):
+        sweep_figure(cells, path("sweeps"))
+    if pair_variants(cells):
+        pair_figure(cells, path("pairs"))
+    if projected_variants(cells):
+        projection_figure(cells, path("projection"))
+    for name, (figure, of) in sample_figures(cells).items():
+        figure(cells, of, path(name))
     variant = weighted_variant(cells)
     if variant is not None:
         weight_figure(cells, variant, path("mar_weights"))

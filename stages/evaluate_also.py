@@ -1,0 +1,34 @@
+"""All rows of a data set of the second grid to predictions and scores on test."""
+
+from cmad.config.stages import EvaluateAlsoParams, read
+from cmad.device import choose_device
+from cmad.entries import entries
+from cmad.evaluation.evaluate import write_evaluation
+from cmad.evaluation.predict import Inputs, predict_all
+from cmad.files import whole_folder
+from cmad.randomness import torch_threads
+from cmad.store.store import open_store
+from stages.command import PARAMS, RUNS, main
+
+
+def run(dataset: str) -> None:
+    """Evaluate the second grid's variants on one data set."""
+    params = read(PARAMS, EvaluateAlsoParams, dataset=dataset)
+    here = RUNS / dataset
+    inputs = Inputs(
+        store=open_store(here / "store"),
+        network=params.network,
+        student=params.student,
+        systems={},
+        evaluate=params.evaluate,
+        students=here / "students",
+        seeds=params.seeds,
+        device=choose_device(params.device),
+    )
+    rows = entries(params.variants, (), ())
+    with torch_threads(params.threads), whole_folder(here / "evaluation") as folder:
+        write_evaluation(folder, inputs, rows, predict_all(inputs, here / "teacher", rows))
+
+
+if __name__ == "__main__":
+    main("evaluate_also", run, "dataset")
