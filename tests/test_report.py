@@ -866,8 +866,8 @@ def test_a_variant_that_trains_nothing_has_an_empty_log(own: Path, text: str) ->
 
 
 def test_stage_writes_everything(reported: Path) -> None:
-    figures = ("accuracy", "f1", "drop_ratios", "drop_gaps", "mar_weights", "training")
-    figures += ("ceiling", "pairs", "projection", "scatter")
+    figures = ["accuracy", "f1", "drop_ratios", "drop_gaps", "mar_weights", "training"]
+    figures += ["ceiling", "pairs", "projection", "scatter"]
     subjects = ("systems", "combinations", "drop_ratios", "consistency", "differences", "data")
     latex = ("systems", *METRICS["regression"], "mse", "sims", "differences")
     series = ("training", "mar_weights", "drop_ratios")
