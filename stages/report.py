@@ -7,7 +7,7 @@ from cmad.entries import entries
 from cmad.files import whole_file, whole_folder
 from cmad.paper import read_published
 from cmad.report.load import load
-from cmad.report.markdown import report
+from cmad.report.markdown import report, written
 from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_figures, write_series, write_tables
 from stages.command import PARAMS, REPORTS, RUNS, TIMES, main
@@ -37,7 +37,7 @@ def run() -> None:
         write_series(of, plots)
         metrics.write_text(metrics_json(of), encoding="utf-8")
         text.write_text(report(of, params.threads, published), encoding="utf-8")
-        untracked.write_text(times(of, seconds), encoding="utf-8")
+        untracked.write_text(written(times(of, seconds)), encoding="utf-8")
     print(f"report: {REPORTS / 'report.md'}")
 
 
