@@ -19,6 +19,7 @@ import yaml
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.entries import Entry, customised, entries, unified
 from cmad.errors import UserError
+from cmad.evaluation.origin import write_origin
 from cmad.report.curves import training_figure
 from cmad.report.drops import drawn_rows, drop_figure, gap_figure
 from cmad.report.figures import combination_figure
@@ -172,6 +173,7 @@ def make_tree(
         for e in range(3)
     ]
     pd.DataFrame(teacher).to_csv(here / "teacher/log.csv", index=False)
+    write_origin(here / "evaluation", here, rows)
 
 
 def p_values(row: Entry, seeds: tuple[int, ...]) -> tuple[float, float]:

@@ -11,6 +11,8 @@ import pandas as pd
 from cmad.combinations import COMBINATIONS
 from cmad.entries import Entry
 from cmad.errors import UserError
+from cmad.evaluation.origin import FILE, changed, origin
+from cmad.files import sha256
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
 from cmad.splits import SPLITS
@@ -50,6 +52,7 @@ class Cells:
         logs: by variant seed, epoch and whatever its method logs; not of variants that train nothing, nor
             of customised systems, whose dev F1 is another combination's in each log.
         teacher: the teachers' log.
+        store: SHA-256 of the store's manifest.
     """
 
     dataset: str
@@ -65,6 +68,7 @@ class Cells:
     differences: pd.DataFrame
     logs: Mapping[str, pd.DataFrame]
     teacher: pd.DataFrame
+    store: str
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -104,7 +108,8 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
         rows, seeds: the cells wanted. Others that lie there are not looked at.
 
     Raises:
-        UserError: a file is missing or unreadable, or lacks a cell.
+        UserError: a file is missing or unreadable, or lacks a cell; or the scores are those of another
+            store, teacher or training than lies there.
     """
     here = runs / dataset
     manifest = _manifest(_Source(here / "store" / "manifest.json", f"preprocess@{dataset}"))
@@ -118,6 +123,7 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
     def evaluated(name: str) -> _Source:
         return _Source(here / "evaluation" / f"{name}.csv", f"evaluate@{dataset}")
 
+    evaluated_from = _Source(here / "evaluation" / FILE, f"evaluate@{dataset}")
     models = evaluated("rows")
     scores = evaluated("scores")
     score_table = _read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
@@ -132,14 +138,14 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
     complete = manifest["splits"]["test"]["complete"] > 0
     logs = {
         row.name: _log(
-            _Source(here / "students" / row.name / "log.csv", _stage(dataset, row)),
+            _Source(here / "students" / row.name / "log.csv", stage_of(dataset, row)),
             seeds,
             ("dev_f1", "loss"),
         )
         for row in rows
         if not row.customised
     }
-    return Cells(
+    cells = Cells(
         dataset=dataset,
         rows=rows,
         seeds=seeds,
@@ -194,10 +200,26 @@ def load(runs: Path, dataset: str, rows: tuple[Entry, ...], seeds: tuple[int, ..
         teacher=_log(
             _Source(here / "teacher" / "log.csv", f"teacher@{dataset}"), seeds, ("dev_loss", "loss")
         ),
+        store=sha256(here / "store" / "manifest.json"),
     )
+    # What is absent has a better name by now.
+    _refuse_stale(evaluated_from, here, cells)
+    return cells
 
 
-def _stage(dataset: str, row: Entry) -> str:
+def _refuse_stale(source: _Source, here: Path, cells: Cells) -> None:
+    """Nothing, if the scores are those of what lies there."""
+    now = origin(here, cells.rows)
+    try:
+        then = json.loads(source.path.read_text(encoding="utf-8"))
+        stale = changed(then, now, cells.seeds)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise source.refuse(f"not a readable origin ({_short(error)})") from None
+    if stale:
+        raise source.refuse(f"the scores are stale: {stale} has changed since")
+
+
+def stage_of(dataset: str, row: Entry) -> str:
     """The stage that trains a row."""
     if row.system is None:
         return f"student@{dataset}-{row.name}"

@@ -26,13 +26,24 @@ def read_seconds(folder: Path, dataset: str, rows: Sequence[Entry]) -> dict[str,
         By name of the row; a row whose stage did not run here, or left no readable time, is not in it.
     """
     names = {"teacher": f"teacher-{dataset}"} | {row.name: _file(dataset, row) for row in rows}
-    found = {}
-    for row, name in names.items():
-        try:
-            found[row] = float(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
+    found = {row: _seconds(folder / f"{name}.json") for row, name in names.items()}
+    return {row: seconds for row, seconds in found.items() if seconds is not None}
+
+
+def read_all_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of every stage that recorded any, by its command line, in alphabetical order.
+
+    The report's own are left out, which are those of the report before.
+    """
+    found = {path.stem: _seconds(path) for path in sorted(folder.glob("*.json")) if path.stem != "report"}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
+
+
+def _seconds(path: Path) -> float | None:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _file(dataset: str, row: Entry) -> str:
