@@ -21,6 +21,8 @@ from stages.command import PARAMS, REPORTS, RUNS, TIMES, main
 PAPER = Path("data/paper")
 # What makes the results; the rest of the repository is what they lead to.
 _CODE = ("cmad", "stages", "data/paper", "params.yaml", "dvc.yaml")
+# Those that pyproject.toml asks for, tests aside.
+_LIBRARIES = ("torch", "dvc", "numpy", "pandas", "pyyaml", "matplotlib", "pillow", "tqdm", "transformers")
 
 
 def run() -> None:
@@ -33,7 +35,7 @@ def run() -> None:
     blocks = content(of, params.threads, published)
     # Only the page shows all parameters, and it is no output that DVC knows: what changes nothing in the
     # runs must not rerun this stage.
-    origin = Origin(_revision(), load_config(PARAMS), seconds, read_all_seconds(TIMES))
+    origin = Origin(_revision(), load_config(PARAMS), seconds, read_all_seconds(TIMES), _LIBRARIES)
     with (
         whole_folder(REPORTS / "tables") as tables,
         whole_folder(REPORTS / "figures") as figures,

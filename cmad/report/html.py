@@ -114,9 +114,15 @@ def _link(target: str, text: str) -> str:
 
 def _printed(block: Printed, anchors: set[str]) -> str:
     grid = block.grid
-    source = f", {escape(block.which)}" if block.which else ""
-    below = f'<p class="source">All digits: {_link(block.csv, block.csv)}{source}</p>\n' if block.csv else ""
-    data = {"csv": block.csv, "which": block.which, "m": "|".join(_measures(grid))}
+    measures = _measures(grid)
+    said = []
+    if measures:
+        said.append(f"In each field {', below it '.join(map(escape, measures))}.")
+    if block.csv:
+        which = f", {escape(block.which)}" if block.which else ""
+        said.append(f"All digits: {_link(block.csv, block.csv)}{which}.")
+    below = f'<p class="source">{" ".join(said)}</p>\n' if said else ""
+    data = {"csv": block.csv, "which": block.which, "m": "|".join(measures)}
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items() if value)
     return (
         f'<div class="table"{attributes}>\n<div class="scroll" tabindex="0">\n'

@@ -5,8 +5,7 @@ Times, hardware and versions differ from run to run, so this is for the page, wh
 
 import os
 import platform
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +23,6 @@ from cmad.report.table import Cell, source_id
 from cmad.report.tables import REFERENCES
 from cmad.report.times import seconds_field
 
-_PROJECT = "cmad"
 _REFERENCES = {
     "constant": "fitted on train, sees no input",
     "ceiling": "the best possible predictor of generated data",
@@ -41,12 +39,14 @@ class Origin:
         config: the parameters.
         seconds: by data set and row, see ``cmad.report.times.read_seconds``.
         stages: wall times of all stages that ran on this machine, by name.
+        libraries: whose versions are stated.
     """
 
     revision: str
     config: Config
     seconds: Mapping[str, Mapping[str, float]]
     stages: Mapping[str, float]
+    libraries: tuple[str, ...]
 
 
 def provenance(of: Sequence[Cells], origin: Origin) -> tuple[Block, ...]:
@@ -63,11 +63,11 @@ def provenance(of: Sequence[Cells], origin: Origin) -> tuple[Block, ...]:
         Printed(_times(origin.stages)),
         *_data(of),
         Heading(3, "Libraries"),
-        _pairs(versions()),
+        _pairs(versions(origin.libraries)),
         Heading(3, "Parameters"),
         "As they stood in `params.yaml` when this page was written, without the presets and definitions that "
         "the grid does not use.",
-        Listing(yaml.safe_dump(used(of, origin.config), sort_keys=False, allow_unicode=True, width=100)),
+        Listing(yaml.safe_dump(used(of, origin.config), sort_keys=False, default_flow_style=None, width=100)),
     )
 
 
@@ -90,14 +90,10 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def versions() -> dict[str, str]:
-    """Python, and the libraries that this project asks for as far as they are installed, with versions."""
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """The version of Python and of those of the libraries that are installed."""
     found = {"Python": platform.python_version()}
-    try:
-        wanted = metadata.requires(_PROJECT) or []
-    except metadata.PackageNotFoundError:
-        wanted = []
-    for name in dict.fromkeys(re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in wanted):
+    for name in libraries:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -164,8 +160,8 @@ def _rows(of: Sequence[Cells], origin: Origin) -> list[Block]:
             Heading(3, f"Rows of {cells.dataset}"),
             "What a variant changes is its section of `definitions`, laid over "
             f"`presets.{cells.dataset}.student`; of a system it is its section of "
-            f"`presets.{cells.dataset}.systems`. Seconds are those of the stage that trains the row, all seeds "
-            "together, where it ran on this machine.",
+            f"`presets.{cells.dataset}.systems`. Seconds are those of the stage that trains the row, all "
+            "seeds together, where it ran on this machine.",
             Printed(Grid((heads,), tuple(lines))),
         ]
     return blocks
