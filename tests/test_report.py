@@ -19,15 +19,16 @@ import yaml
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.entries import Entry, customised, entries, unified
 from cmad.errors import UserError
+from cmad.evaluation.origin import write_origin
 from cmad.report.curves import training_figure
 from cmad.report.drops import drawn_rows, drop_figure, gap_figure
 from cmad.report.figures import combination_figure
 from cmad.report.load import Cells, load
-from cmad.report.markdown import report
+from cmad.report.markdown import markdown, report, written
 from cmad.report.series import warm_up
 from cmad.report.style import system_looks, variant_looks
 from cmad.report.systems import compared, footnotes, mark
-from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, cell_text, markdown, tidy
+from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, cell_text, tidy
 from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
@@ -174,6 +175,7 @@ def make_tree(
         for e in range(3)
     ]
     pd.DataFrame(teacher).to_csv(here / "teacher/log.csv", index=False)
+    write_origin(here / "evaluation", here, rows)
 
 
 def p_values(row: Entry, seeds: tuple[int, ...]) -> tuple[float, float]:
@@ -268,6 +270,11 @@ def prepare(folder: Path, runs: Path) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def tracked(folder: Path) -> dict[str, bytes]:
+    """What git keeps of the reports: all but what differs from run to run."""
+    return {name: data for name, data in contents(folder).items() if name not in ("report.html", "times.md")}
 
 
 # Systems
@@ -403,8 +410,8 @@ def test_marks(row: Entry, expected: str) -> None:
 def test_every_mark_has_a_footnote_and_no_other(systems: Cells) -> None:
     text = report([systems], 1)
     notes = footnotes(compared(SYSTEM_ROWS))
-    assert [note.split()[0] for note in notes] == [r"\*", "†", "‡", "?"]
-    assert "  \n".join(notes) in text
+    assert [note.split()[0] for note in notes] == ["*", "†", "‡", "?"]
+    assert "  \n".join(notes).replace("*", r"\*") in text
     assert "recalled and not read again" in notes[0]
     assert "MPLMM" not in notes[0], "only what stands in the table"
     assert notes[1].count("UMDF,") == 1, "both sets share a note"
@@ -506,7 +513,7 @@ def test_times_row_by_row(systems: Cells, tmp_path: Path) -> None:
         "cmad": 60.0,
     }
     cached = "restored from cache"
-    assert tables(times([systems], {"demo": seconds}))["demo"] == [
+    assert tables(written(times([systems], {"demo": seconds})))["demo"] == [
         {
             "row": ["models", "seconds"],
             "teacher, shared": ["2", "7.2"],
@@ -533,9 +540,11 @@ def test_times_change_only_the_file_that_git_ignores(
     Path("data/times/student-demo-cmad.json").write_text('{"seconds": 4321.5}')
     stage.run()
     before, after = contents(reported / "reports"), contents(Path("reports"))
-    assert {name for name in before if before[name] != after[name]} == {"times.md"}
-    assert b"4321.5" in after["times.md"]
-    assert "/reports/times.md" in (ROOT / ".gitignore").read_text().splitlines()
+    changed = {"times.md", "report.html"}
+    assert {name for name in before if before[name] != after[name]} == changed
+    assert all(b"4321.5" in after[name] for name in changed)
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {f"/reports/{name}" for name in changed} <= set(ignored)
     assert "`times.md`" in after["report.md"].decode()
 
 
@@ -844,6 +853,58 @@ def test_a_foreign_manifest_is_refused(own: Path, text: str) -> None:
         cells_of(own)
 
 
+STALE = "the scores are stale: {} has changed since"
+
+
+def change_manifest(here: Path) -> None:
+    path = here / "store/manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"checksums": {"audio.npz": "0" * 64}}))
+
+
+def change_log(name: str, seed: int) -> Callable[[Path], None]:
+    def change(here: Path) -> None:
+        edit(here / name, lambda log: log.assign(loss=log["loss"].where(log["seed"] != seed, 0.25)))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (change_manifest, "the store"),
+        (change_log("teacher/log.csv", 1), "the teacher of seed 1"),
+        (change_log("students/cmad/log.csv", 0), "cmad of seed 0"),
+        (change_log("students/dropout/log.csv", 1), "dropout of seed 1"),
+    ],
+)
+def test_scores_of_something_else_than_lies_there_are_refused(
+    own: Path, change: Callable[[Path], None], what: str
+) -> None:
+    cells_of(own)
+    change(own / "demo")
+    with pytest.raises(UserError) as caught:
+        cells_of(own)
+    path = own / "demo/evaluation/origin.json"
+    remedy = "run its stage again: dvc repro --single-item --force evaluate@demo"
+    assert str(caught.value) == f"{path}: {STALE.format(what)}; {remedy}"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"store": 1, "teacher": 2, "rows": 3}'])
+def test_a_foreign_origin_is_refused(own: Path, text: str) -> None:
+    store = json.loads((own / "demo/evaluation/origin.json").read_text())["store"]
+    (own / "demo/evaluation/origin.json").write_text(text.replace("1", json.dumps(store)))
+    with pytest.raises(UserError, match=r"origin\.json: not a readable origin"):
+        cells_of(own)
+
+
+def test_a_seed_or_row_that_was_never_evaluated_is_named(own: Path) -> None:
+    with pytest.raises(UserError, match="no row for variant tea, seed 2, combination L, metric accuracy"):
+        cells_of(own, seeds=(0, 1, 2))
+    shutil.copytree(own / "demo/students/cmad", own / "demo/students/cmad_t")
+    with pytest.raises(UserError, match=r"rows\.csv: no row for variant cmad_t; run .* evaluate@demo"):
+        load(own, "demo", entries((*VARIANTS, "cmad_t"), (), ()), SEEDS)
+
+
 def test_cells_outside_the_grid_are_not_looked_at(own: Path, runs: Path) -> None:
     def add_stale(table: pd.DataFrame) -> pd.DataFrame:
         stale = table[table["variant"] == "tea"]
@@ -873,6 +934,7 @@ def test_stage_writes_everything(reported: Path) -> None:
     series = ("training", "mar_weights", "drop_ratios")
     assert set(contents(reported / "reports")) == {
         "report.md",
+        "report.html",
         "times.md",
         "metrics.json",
         *(f"plots/{name}.csv" for name in series),
@@ -894,7 +956,7 @@ def test_another_process_writes_the_same_bytes_and_names_the_report(
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "report: reports/report.md\n", "")
-    assert contents(tmp_path / "reports") == contents(reported / "reports")
+    assert tracked(tmp_path / "reports") == tracked(reported / "reports")
 
 
 def test_every_picture_of_the_report_exists(reported: Path) -> None:

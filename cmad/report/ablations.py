@@ -7,7 +7,7 @@ from cmad.entries import Entry
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import mark
-from cmad.report.table import Row, Table
+from cmad.report.table import Row, Table, source_id
 from cmad.report.tables import PERCENT, row_cells
 from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
@@ -35,7 +35,13 @@ def _table(cells: Cells, entries: Sequence[Entry], metric: str) -> Table:
     summary = score_summary(cells)
     n = counts(cells.scores, metric, "combination")
     rows = (
-        Row(row.name, row_cells(summary, (metric, row.name), COLUMNS), PERCENT, mark=mark(row))
+        Row(
+            row.name,
+            row_cells(summary, (metric, row.name), COLUMNS),
+            PERCENT,
+            mark=mark(row),
+            source=source_id(cells.dataset, row.name),
+        )
         for row in entries
     )
     return Table(

@@ -1,19 +1,16 @@
 """The comparison of the systems as in the supplement's Table 6: sets C and U, ACC/F1 by combination."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
 from cmad.entries import Entry
-from cmad.report.latex import cell_texts as latex_texts
-from cmad.report.latex import row_names as latex_names
-from cmad.report.latex import tabular
+from cmad.report.grid import Field, Grid, Part, pairs
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import BASELINE, compared, described, is_addition, mark, shown
-from cmad.report.table import NOTHING, Row, Table, aligned, best_cells, cell_texts, heads, paired, row_names
+from cmad.report.table import NOTHING, Cell, Row, Table, best_cells, source_id
 from cmad.report.tables import PERCENT, REFERENCES, row_cells
 from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
@@ -57,6 +54,7 @@ def comparison_tables(cells: Cells) -> dict[str, Table]:
                 PERCENT,
                 competes=line.set != _REFERENCE_SET,
                 mark=line.mark,
+                source=source_id(cells.dataset, line.variant),
             )
             for line in _lines(cells)
         )
@@ -71,27 +69,20 @@ def comparison_tables(cells: Cells) -> dict[str, Table]:
     return tables
 
 
-def comparison_markdown(cells: Cells) -> str:
+def comparison_grid(cells: Cells) -> Grid:
     """One table: set, system, ACC / F1 in each column, models and parameters of one of them."""
-    return aligned(_fields(cells, row_names, cell_texts), left=2)
-
-
-def comparison_latex(cells: Cells) -> str:
-    """The same in LaTeX."""
-    return tabular(_fields(cells, latex_names, latex_texts), heads=2, left=2)
-
-
-def _fields(
-    cells: Cells, names: Callable[[Table], list[str]], texts: Callable[[Table], list[list[str]]]
-) -> list[list[str]]:
-    """The lines of the comparison, from what gives the names and the cells of a table as text."""
     accuracy, f1 = (comparison_tables(cells)[metric] for metric in PRIMARY)
-    lines = _lines(cells)
-    sets = ["set", "", *(line.set for line in lines)]
-    sizes = [["models", "parameters"], ["", ""], *([_count(ln.models), _size(ln.parameters)] for ln in lines)]
-    pairs = paired(texts(accuracy), texts(f1), heads(accuracy))
-    fields = zip(sets, names(accuracy), pairs, sizes, strict=True)
-    return [[kind, name, *cell, *size] for kind, name, cell, size in fields]
+    found = pairs(accuracy, f1)
+    names, counts = found.heads
+    return replace(
+        found,
+        names=2,
+        heads=(("set", *names, "models", "parameters"), ("", *counts, "", "")),
+        lines=tuple(
+            replace(each, fields=((Part(of.set),), *each.fields, _count(of.models), _size(of.parameters)))
+            for each, of in zip(found.lines, _lines(cells), strict=True)
+        ),
+    )
 
 
 def comparison_frame(cells: Cells) -> pd.DataFrame:
@@ -153,12 +144,17 @@ def _lines(cells: Cells) -> list[_Line]:
     ]
 
 
-def _count(number: int | None) -> str:
-    return "" if number is None else str(number)
+def _count(number: int | None) -> Field:
+    return () if number is None else (_whole(str(number), number),)
 
 
-def _size(parameters: int | None) -> str:
+def _size(parameters: int | None) -> Field:
     """A number of parameters: "0.64 M", below a tenth of a million "41.3 k"."""
     if parameters is None:
-        return ""
-    return f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters / 1e3:.1f} k"
+        return ()
+    text = f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters / 1e3:.1f} k"
+    return (_whole(text, parameters),)
+
+
+def _whole(text: str, number: int) -> Part:
+    return Part(text, cell=Cell(number))

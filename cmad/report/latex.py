@@ -1,9 +1,9 @@
 """A table in LaTeX, with the rules of booktabs."""
 
 import re
-from collections.abc import Sequence
 
-from cmad.report.table import Table, best_cells, cell_text, heads, paired
+from cmad.report.grid import Field, Grid, Line, pairs, side_by_side
+from cmad.report.table import Table
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 # Other signs in the fonts that LaTeX starts with.
@@ -20,50 +20,33 @@ _HEADER = "% Needs \\usepackage{booktabs}; where it is too wide: \\resizebox{\\t
 
 def latex(table: Table, *beside: Table) -> str:
     """A tabular, the best cells bold; right of it the columns of others with the same rows."""
-    lines = [[name] for name in row_names(table)]
-    for each in (table, *beside):
-        for line, texts in zip(lines, cell_texts(each), strict=True):
-            line += texts
-    return tabular(lines, heads(table))
+    return tabular(side_by_side(table, *beside))
 
 
 def latex_pairs(first: Table, second: Table) -> str:
     """Two tables with the same rows and columns as one tabular, "86.1 / 86.0" in each field."""
-    texts = paired(cell_texts(first), cell_texts(second), heads(first))
-    lines = [[name, *line] for name, line in zip(row_names(first), texts, strict=True)]
-    return tabular(lines, heads(first))
+    return tabular(pairs(first, second))
 
 
-def row_names(table: Table) -> list[str]:
-    """The first field of every line: the axis, n where the table has counts, the rows."""
-    first = [table.axes[0], *(["n"] if table.counts else [])]
-    return [_escaped(name) for name in (*first, *(row.name + row.mark for row in table.rows))]
-
-
-def cell_texts(table: Table) -> list[list[str]]:
-    """The other fields of every line: column names, counts where the table has them, cells, the best bold."""
-    best = best_cells(table)
-    lines = [[_escaped(column) for column in table.columns]]
-    if table.counts:
-        lines.append(["" if count is None else str(count) for count in table.counts])
-    for i, row in enumerate(table.rows):
-        texts = [_MINUS.sub("$-$", cell_text(cell, row.shown)) for cell in row.cells]
-        lines.append([rf"\textbf{{{text}}}" if (i, j) in best else text for j, text in enumerate(texts)])
-    return lines
-
-
-def tabular(lines: Sequence[Sequence[str]], heads: int, left: int = 1) -> str:
-    """Fields as a tabular, to be included in a document.
-
-    Args:
-        lines: the heads first, all of the same length; special characters of LaTeX mean what they say.
-        heads: how many lines stand above the middle rule.
-        left: how many of the first columns are aligned to the left, not to the right.
-    """
-    columns = "l" * left + "r" * (len(lines[0]) - left)
-    rows = [_plain(" & ".join(line)) + r" \\" for line in lines]
-    body = [r"\toprule", *rows[:heads], r"\midrule", *rows[heads:], r"\bottomrule"]
+def tabular(grid: Grid) -> str:
+    """A grid as a tabular, to be included in a document; LaTeX's special characters mean what they say."""
+    heads = [[_escaped(text) for text in head] for head in grid.heads]
+    lines = [_line(grid, line) for line in grid.lines]
+    columns = "l" * grid.names + "r" * (len(heads[0]) - grid.names)
+    above, below = ([_plain(" & ".join(line)) + r" \\" for line in part] for part in (heads, lines))
+    body = [r"\toprule", *above, r"\midrule", *below, r"\bottomrule"]
     return "\n".join([rf"{_HEADER}\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"]) + "\n"
+
+
+def _line(grid: Grid, line: Line) -> list[str]:
+    names = ["".join(part.text for part in field) for field in line.fields[: grid.names]]
+    names[-1] += line.mark
+    return [*map(_escaped, names), *map(_field, line.fields[grid.names :])]
+
+
+def _field(field: Field) -> str:
+    texts = ((_MINUS.sub("$-$", part.whole), part.best) for part in field)
+    return " / ".join(rf"\textbf{{{text}}}" if best else text for text, best in texts)
 
 
 def _escaped(text: str) -> str:

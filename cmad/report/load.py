@@ -11,6 +11,8 @@ import pandas as pd
 from cmad.combinations import COMBINATIONS
 from cmad.config.sweeps import Sweep
 from cmad.entries import Entry
+from cmad.evaluation.origin import FILE, changed, origin
+from cmad.files import sha256
 from cmad.report.details import Details, load_details
 from cmad.report.source import Source, known, read, short, take
 from cmad.report.swept import load_sweeps
@@ -45,6 +47,7 @@ class Cells:
         teacher: the teachers' log.
         details: what the figures show beyond scores.
         sweeps: see ``cmad.report.swept.load_sweeps``.
+        store: SHA-256 of the store's manifest.
     """
 
     dataset: str
@@ -62,6 +65,7 @@ class Cells:
     teacher: pd.DataFrame
     details: Details
     sweeps: pd.DataFrame
+    store: str
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -97,7 +101,8 @@ def load(
         suffix: what the names of the grid's stages end with: nothing, or "_also".
 
     Raises:
-        UserError: a file is missing or unreadable, or lacks a cell.
+        UserError: a file is missing or unreadable, or lacks a cell; or the scores are those of another
+            store, teacher or training than lies there.
     """
     here = runs / dataset
     manifest = _manifest(Source(here / "store" / "manifest.json", f"preprocess{suffix}@{dataset}"))
@@ -111,6 +116,7 @@ def load(
     def evaluated(name: str) -> Source:
         return Source(here / "evaluation" / f"{name}.csv", f"evaluate{suffix}@{dataset}")
 
+    evaluated_from = Source(here / "evaluation" / FILE, f"evaluate{suffix}@{dataset}")
     models = evaluated("rows")
     scores = evaluated("scores")
     score_table = read(scores, ("variant", "seed", "combination", "metric", "value", "n"))
@@ -125,14 +131,14 @@ def load(
     complete = manifest["splits"]["test"]["complete"] > 0
     logs = {
         row.name: _log(
-            Source(here / "students" / row.name / "log.csv", _stage(dataset, row, suffix)),
+            Source(here / "students" / row.name / "log.csv", stage_of(dataset, row, suffix)),
             seeds,
             ("dev_f1", "loss"),
         )
         for row in rows
         if not row.customised
     }
-    return Cells(
+    cells = Cells(
         dataset=dataset,
         rows=rows,
         seeds=seeds,
@@ -187,10 +193,26 @@ def load(
         sweeps=load_sweeps(
             here / "sweeps", f"sweep{suffix}@{dataset}-", sweeps, seeds, combinations, metrics
         ),
+        store=sha256(here / "store" / "manifest.json"),
     )
+    # What is absent has a better name by now.
+    _refuse_stale(evaluated_from, here, cells)
+    return cells
 
 
-def _stage(dataset: str, row: Entry, suffix: str) -> str:
+def _refuse_stale(source: Source, here: Path, cells: Cells) -> None:
+    """Nothing, if the scores are those of what lies there."""
+    now = origin(here, cells.rows)
+    try:
+        then = json.loads(source.path.read_text(encoding="utf-8"))
+        stale = changed(then, now, cells.seeds)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise source.refuse(f"not a readable origin ({short(error)})") from None
+    if stale:
+        raise source.refuse(f"the scores are stale: {stale} has changed since")
+
+
+def stage_of(dataset: str, row: Entry, suffix: str = "") -> str:
     """The stage that trains a row."""
     if row.system is None:
         return f"student{suffix}@{dataset}-{row.name}"

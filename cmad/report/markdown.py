@@ -1,395 +1,67 @@
-"""The report as Markdown: tables and figures with the sentences that explain them."""
+"""What a report says as Markdown, which reads as plain text too."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from cmad.entries import Entry
 from cmad.paper import Published
-from cmad.report.ablations import ablation_tables
-from cmad.report.comparison import columns_won, comparison_markdown
-from cmad.report.drops import all_banded, drawn_rows, has_gaps
+from cmad.report.blocks import Block, Heading, Link, Listing, Notes, Paragraph, Picture, Printed, Strong
+from cmad.report.content import content
+from cmad.report.grid import Field, Grid, Line, side_by_side
 from cmad.report.load import Cells
-from cmad.report.paper import paper_blocks
-from cmad.report.series import weighted_variant
-from cmad.report.summary import AVERAGE, score_summary
-from cmad.report.systems import compared, footnotes
-from cmad.report.table import NO_VALUE, markdown, markdown_pairs
-from cmad.report.tables import (
-    class_tables,
-    combination_tables,
-    consistency_tables,
-    difference_table,
-    drop_tables,
-    label_tables,
-    modality_table,
-    p_table,
-    split_table,
-)
-from cmad.scores.bootstrap import REFERENCE
-
-# Of the tests.
-LEVEL = 0.05
-
-# Headings and sentences of the ablations.
-_ABLATIONS: Mapping[str, tuple[str, str]] = {
-    "consistency_losses": (
-        "Consistency losses",
-        "What CAFD compares, as in the supplement's Tables 9 and 10: features and correlations (cmad), "
-        "either alone, or the student's correlations with the teacher's directly.",
-    ),
-    "loss_components": (
-        "Loss components",
-        "CMAD without one part of its loss, as in the supplement's Tables 11 and 12: without CAFD, "
-        "without MAR's weights, with them on one of the two losses, without the task loss, without the "
-        "auxiliary loss.",
-    ),
-}
+from cmad.report.table import Table, aligned, escaped
 
 
 def report(of: Sequence[Cells], threads: int, published: Sequence[Published] = ()) -> str:
-    """The whole report.
-
-    Args:
-        of: at least one data set, in the order of the report.
-        threads: of torch, as they are part of the result.
-        published: what stands beside our numbers.
-    """
-    blocks = ["# CMAD: report", _what_was_run(of, threads)]
-    for cells in of:
-        blocks += _dataset(cells, published)
-    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+    """The whole report, see ``content``."""
+    return written(content(of, threads, published))
 
 
-def _what_was_run(of: Sequence[Cells], threads: int) -> str:
-    rows, seeds = of[0].rows, of[0].seeds
-    grid = {
-        "data set": [cells.dataset for cells in of],
-        "variant": [row.name for row in rows if row.system is None],
-        "unified system": [str(row.system) for row in rows if row.system and not row.customised],
-        "customised system": [str(row.system) for row in rows if row.customised],
-        "seed": [str(seed) for seed in seeds],
-    }
-    counted = [f"{_count(len(names), what)} ({', '.join(names)})" for what, names in grid.items() if names]
-    return (
-        f"{', '.join(counted)}, {_count(threads, 'thread')}. "
-        "What each variant changes stands in `params.yaml` under `definitions`, what each system is in "
-        "[docs/systems.md](../docs/systems.md). "
-        "All scores are on test; nothing was chosen on test. "
-        "The tables are in `tables/` as CSV too, with all digits and more metrics."
-    )
+def written(blocks: Iterable[Block]) -> str:
+    """A report in Markdown."""
+    return "\n\n".join(_block(block).strip("\n") for block in blocks) + "\n"
 
 
-def _dataset(cells: Cells, published: Sequence[Published]) -> list[str]:
-    return [
-        f"## {cells.dataset}",
-        *_systems(cells),
-        *paper_blocks(cells, published, "systems"),
-        *_data(cells),
-        *_scores(cells),
-        *_ablations(cells, published),
-        *_differences(cells),
-        *_drops(cells),
-        *_consistency(cells),
-        *paper_blocks(cells, published, "consistency"),
-        *_weights(cells),
-        "### Training",
-        "Dev F1, averaged over the combinations by their dev samples, chooses the epoch that is kept unless "
-        "student.select says otherwise. Where MAR's weights set in, the weighted losses jump."
-        f"{_bands_text(cells)} A loss that varies much is on a logarithmic scale.{_customised_text(cells)}",
-        _figure(cells, "training", "losses and dev F1 by epoch"),
-    ]
+def markdown(table: Table, *beside: Table) -> str:
+    """A table in Markdown, the best cells bold; right of it the columns of others with the same rows."""
+    return _grid(side_by_side(table, *beside))
 
 
-def _systems(cells: Cells) -> list[str]:
-    marks = "  \n".join(footnotes(compared(cells.rows)))
-    return [
-        "### Systems",
-        f"Accuracy / F1 in percent, {_spread_text(cells)}, as in the supplement's Table 6. Set C trains, "
-        "selects and tests one model for each combination, set U one model for all seven. Avg. is the mean "
-        "of the seven columns. The best value of each column is bold; the rows under the sets are for "
-        "reference and do not compete: `dropout` is the same student with the task loss alone, the constant "
-        f"predictor is fitted on train and sees no input{_ceiling_known(cells)}. {_n_text(cells)}",
-        comparison_markdown(cells),
-        *([marks] if marks else []),
-        f"{_won_text(cells)}Models are those of one seed. Parameters are those of one model as it is tested; "
-        "set C's models differ, and theirs are those of the one for LAV. Training times, which no second run "
-        "repeats, are in `times.md`, which is not tracked.",
-    ]
+def _block(block: Block) -> str:
+    match block:
+        case str():
+            return block
+        case Paragraph(parts):
+            return "".join(map(_inline, parts))
+        case Heading(level, text):
+            return f"{'#' * level} {text}"
+        case Notes(lines):
+            return "  \n".join(map(escaped, lines))
+        case Printed(grid):
+            return _grid(grid)
+        case Picture(stem, caption):
+            return f"![{caption}](figures/{stem}.png)"
+        case Listing(text):
+            return f"```\n{text.rstrip()}\n```"
 
 
-def _won_text(cells: Cells) -> str:
-    if REFERENCE not in cells.variants or len(compared(cells.rows)) < 2:
-        return ""
-    won = columns_won(cells)
-    accuracy, f1 = (_listed(won[metric]) or "no column" for metric in ("accuracy", "f1"))
-    return f"CMAD is best, ties included, in accuracy in: {accuracy}; in F1 in: {f1}. "
+def _inline(part: str | Strong | Link) -> str:
+    match part:
+        case str():
+            return part
+        case Strong(text):
+            return f"**{text}**"
+        case Link(text, target):
+            return f"[{text}]({target})"
 
 
-def _spread_text(cells: Cells) -> str:
-    return "mean ± standard deviation over seeds" if len(cells.seeds) > 1 else "one seed, so no deviation"
+def _grid(grid: Grid) -> str:
+    return aligned([*grid.heads, *(_line(grid, line) for line in grid.lines)], grid.names)
 
 
-def _has_ceiling(cells: Cells) -> bool:
-    return "ceiling" in set(cells.references["variant"])
+def _line(grid: Grid, line: Line) -> list[str]:
+    texts = [_field(field) for field in line.fields]
+    texts[grid.names - 1] += escaped(line.mark)
+    return texts
 
 
-def _ceiling_known(cells: Cells) -> str:
-    return ", the Bayes ceiling knows how the data were generated" if _has_ceiling(cells) else ""
-
-
-def _customised(cells: Cells) -> list[Entry]:
-    return [row for row in cells.rows if row.customised]
-
-
-def _customised_text(cells: Cells) -> str:
-    if not _customised(cells):
-        return ""
-    return " Customised systems are left out: each of their models has a dev F1 of its own combination."
-
-
-def _data(cells: Cells) -> list[str]:
-    shared = [
-        f"{a} and {b} share {count}"
-        for (a, b), count in ((pair.split("-"), n) for pair, n in cells.manifest["shared_groups"].items())
-        if count
-    ]
-    groups = f"Groups (speakers or videos) in more than one split: {'; '.join(shared) or 'none'}."
-    return [
-        "### Data",
-        'Samples by split. "without" counts samples that natively lack a modality, '
-        '"with" those that have all of a combination.',
-        markdown(split_table(cells)),
-        f"Features, and what cleaning did to them. {groups}",
-        markdown(modality_table(cells)),
-    ]
-
-
-def _scores(cells: Cells) -> list[str]:
-    tables = combination_tables(cells)
-    blocks = [
-        "### Accuracy",
-        f"Of all rows, in percent, {_spread_text(cells)}. The best row of each column is bold.",
-        markdown(tables["accuracy"]),
-        "### F1",
-        f"Weighted by the true classes.{_labels_text(cells)}",
-        markdown(tables["f1"]),
-        *([text] if (text := _ceiling_text(cells)) else []),
-        "The figures show the same; each panel has its own scale.",
-        _figure(cells, "accuracy", "accuracy by combination"),
-        _figure(cells, "f1", "F1 by combination"),
-    ]
-    if cells.kind == "regression":
-        blocks += [
-            "### Mean absolute error and correlation",
-            "Over all samples that have the combination, label 0 included. Lower error is better.",
-            markdown(tables["mae"]),
-            "Pearson correlation. It is 0 for a constant.",
-            markdown(tables["correlation"]),
-            "### Acc-7 and Acc-5",
-            "Share of samples whose score and label agree once both are clipped to [-3, 3] and rounded, "
-            "label 0 included:",
-            markdown(tables["acc7"]),
-            "The same clipped to [-2, 2]:",
-            markdown(tables["acc5"]),
-        ]
-    else:
-        blocks += [
-            "### Paper-comparable F1",
-            "Only for comparison with the published numbers: their scorer swaps truth and prediction, "
-            "so each class weighs by how often it is predicted.",
-            markdown(tables["f1_paper"]),
-        ]
-    if "f1_macro" in tables:
-        blocks += ["### Macro F1", "Each class weighs the same.", markdown(tables["f1_macro"])]
-    return blocks + _by_class(cells) + _by_label(cells)
-
-
-def _by_class(cells: Cells) -> list[str]:
-    variant = _shown_variant(cells)
-    tables = class_tables(cells, variant)
-    if not tables:
-        return []
-    return [
-        "### By class",
-        f"Of {variant}, with the class's number of test samples. F1 in percent:",
-        markdown(tables["f1"]),
-        "Recall, the share of the class that is found:",
-        markdown(tables["recall"]),
-    ]
-
-
-def _by_label(cells: Cells) -> list[str]:
-    variant = _shown_variant(cells)
-    tables = label_tables(cells, variant)
-    if not tables:
-        return []
-    return [
-        "### By label",
-        f"Of {variant}. Accuracy in percent:",
-        markdown(tables["accuracy"]),
-        "F1 in percent:",
-        markdown(tables["f1"]),
-    ]
-
-
-def _n_text(cells: Cells) -> str:
-    text = "n counts the test samples that natively have the combination"
-    if cells.kind == "regression":
-        text += (
-            " and a label other than 0: accuracy and F1 ask whether the score is positive, "
-            "which label 0 leaves open"
-        )
-    return f"{text}. Where there are none, the column shows {NO_VALUE}."
-
-
-def _labels_text(cells: Cells) -> str:
-    if cells.kind != "binary":
-        return ""
-    return f" Accuracy and F1 are means over the labels {_listed(cells.manifest['task']['names'])}."
-
-
-def _ceiling_text(cells: Cells) -> str:
-    summary = score_summary(cells)["mean"]
-    if not _has_ceiling(cells):
-        return ""
-    text = (
-        "The data are generated, so the best possible predictor is known: the Bayes ceiling. "
-        "No system has a higher accuracy in expectation; F1 is that of the same predictor."
-    )
-    best = _shown_variant(cells)
-    gaps = [summary[m, "ceiling", AVERAGE] - summary[m, best, AVERAGE] for m in ("accuracy", "f1")]
-    if any(math.isnan(gap) for gap in gaps):
-        return text
-    accuracy, f1 = (f"{abs(gap) * 100:.1f} points {'below' if gap >= 0 else 'above'}" for gap in gaps)
-    return f"{text} On average {best} stays {accuracy} it in accuracy and {f1} in F1."
-
-
-def _shown_variant(cells: Cells) -> str:
-    """``cmad``, or where it is not in the grid the variant with the best average accuracy."""
-    if REFERENCE in cells.variants:
-        return REFERENCE
-    summary = score_summary(cells)["mean"]
-    return max(cells.variants, key=lambda v: float(summary["accuracy", v, AVERAGE]))
-
-
-def _ablations(cells: Cells, published: Sequence[Published]) -> list[str]:
-    blocks = []
-    for name, (heading, text) in _ABLATIONS.items():
-        tables = ablation_tables(cells, name)
-        if tables:
-            blocks += [
-                f"### {heading}",
-                f"{text} Accuracy / F1 in percent, {_spread_text(cells)}.",
-                markdown_pairs(*tables),
-                *paper_blocks(cells, published, name),
-            ]
-    return blocks
-
-
-def _differences(cells: Cells) -> list[str]:
-    if cells.differences.empty:
-        return []
-    paper = "" if cells.kind == "regression" else " f1_paper is the paper-comparable F1."
-    tested = bool(cells.differences["p"].notna().any())
-    return [
-        f"### {REFERENCE} minus the others",
-        "Average over the seven combinations, in percent points, with a paired bootstrap interval of "
-        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples, which are taken "
-        "as independent. "
-        f"Where it holds 0, these seeds and samples do not tell the two apart.{paper}",
-        _test_text(cells, tested),
-        markdown(difference_table(cells), *([p_table(cells)] if tested else [])),
-    ]
-
-
-def _test_text(cells: Cells, tested: bool) -> str:
-    if tested:
-        return (
-            "p is that of a sign-flip permutation test over seeds, of `tea` and the comparison systems; "
-            "p_holm is corrected for their number after Holm, each metric by itself."
-        )
-    seeds, tests = len(cells.seeds), sum(row.system is not None or row.name == "tea" for row in cells.rows)
-    # The least p is that of seeds which all agree.
-    if 2.0 ** (1 - seeds) * tests > LEVEL:
-        return (
-            f"With {_count(seeds, 'seed')} a sign-flip test over seeds cannot reach .05 after correction, "
-            "so none is shown."
-        )
-    return "No sign-flip test over seeds was made."
-
-
-def _drops(cells: Cells) -> list[str]:
-    heading = "### Drop ratios"
-    if cells.drops.empty:
-        return [heading, "No test sample has all three modalities, so no frames were dropped."]
-    tables = drop_tables(cells)
-    customised = " A customised system is shown by its model for LAV." if _customised(cells) else ""
-    left_out = "" if len(drawn_rows(cells)) == len(cells.rows) else " The figures leave CMAD's ablations out."
-    bands = _bands_text(cells) if all_banded(cells) else _band_text(cells)
-    return [
-        heading,
-        "A share of the frames of every modality is dropped from the test samples that have all three; "
-        "at 1 nothing is left. Accuracy in percent, mean over seeds:",
-        markdown(tables["accuracy"]),
-        "F1 in percent:",
-        markdown(tables["f1"]),
-        f"A ratio of 0 is the combination LAV.{customised}{left_out}{bands}",
-        _figure(cells, "drop_ratios", "accuracy and F1 by drop ratio"),
-        *(
-            ["Means minus those of CMAD:", _figure(cells, "drop_gaps", "the same, minus CMAD")]
-            if has_gaps(cells)
-            else []
-        ),
-    ]
-
-
-def _consistency(cells: Cells) -> list[str]:
-    heading = "### Consistency with the teacher"
-    if cells.consistency.empty:
-        return [heading, "No test sample has all three modalities, so there is no teacher to compare with."]
-    tables = consistency_tables(cells)
-    itself = " `tea` is the teacher itself, so its LAV is 0." if "tea" in cells.variants else ""
-    return [
-        heading,
-        "E^s on a combination against E^t on full input, over the test samples that have all three "
-        f"modalities. Lower is closer.{itself} MSE:",
-        markdown(tables["mse"]),
-        "SIMS, how much the similarities between samples differ:",
-        markdown(tables["sims"]),
-    ]
-
-
-def _weights(cells: Cells) -> list[str]:
-    variant = weighted_variant(cells)
-    if variant is None:
-        return []
-    spread = " Right of them, one standard deviation over seeds." if len(cells.seeds) > 1 else ""
-    return [
-        "### MAR weights",
-        f"Of {variant}, by epoch. Left: the weights Ψ, as if they were fixed at that epoch. Middle: the same "
-        "without subtracting the teacher's difficulty. Right: the difficulty W behind the left panel, before "
-        "it is normalised. The lines end with the warm-up: until then training uses weights of 1, from then "
-        f"on the last ones.{spread}",
-        _figure(cells, "mar_weights", "MAR weights by epoch"),
-    ]
-
-
-def _bands_text(cells: Cells) -> str:
-    return " Bands are one standard deviation over seeds." if len(cells.seeds) > 1 else ""
-
-
-def _band_text(cells: Cells) -> str:
-    known = len(cells.seeds) > 1 and REFERENCE in cells.variants
-    return " CMAD's band is one standard deviation over seeds." if known else ""
-
-
-def _figure(cells: Cells, name: str, text: str) -> str:
-    return f"![{cells.dataset}: {text}](figures/{cells.dataset}_{name}.png)"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+def _field(field: Field) -> str:
+    return " / ".join(f"**{part.whole}**" if part.best else part.whole for part in field)

@@ -9,11 +9,13 @@ import pandas as pd
 from cmad.combinations import COMBINATIONS
 from cmad.entries import Entry
 from cmad.paper import PRINTED, THIRD_PARTY, Published
+from cmad.report.blocks import Block, Paragraph, Printed, Strong
+from cmad.report.grid import pairs, side_by_side
 from cmad.report.latex import latex, latex_pairs
 from cmad.report.load import Cells
 from cmad.report.summary import AVERAGE, COLUMNS, consistency_summary, counts, score_summary
 from cmad.report.systems import described, is_addition, mark
-from cmad.report.table import NOTHING, Cell, Row, Shown, Table, markdown, markdown_pairs
+from cmad.report.table import NOTHING, Cell, Row, Shown, Table, source_id
 from cmad.report.tables import PERCENT, POINTS, row_cells
 from cmad.scores.metrics import PRIMARY
 
@@ -127,28 +129,32 @@ def paper_table(cells: Cells, rows: Sequence[Beside], metric: str) -> Table:
     lines = []
     for each in of:
         name = _name(each)
+        printed = f"{name}, {'paper' if each.standing == PRINTED else 'quoted'}"
+        source = source_id(cells.dataset, each.row.name)
         lines += [
-            Row(f"{name}, {'paper' if each.standing == PRINTED else 'quoted'}", each.paper, shown),
-            Row(f"{name}, ours", each.ours, shown, mark=mark(each.row)),
-            Row(f"{name}, difference", each.difference, more),
+            Row(printed, each.paper, shown, source=source),
+            Row(f"{name}, ours", each.ours, shown, mark=mark(each.row), source=source),
+            Row(f"{name}, difference", each.difference, more, source=source),
         ]
-    return Table(
-        metric, (_axis(each.section), "combination"), COLUMNS, tuple(lines), counts=_counts(cells, each)
-    )
+    axes = (_axis(each.section), "combination")
+    return Table(metric, axes, COLUMNS, tuple(lines), counts=_counts(cells, each), together=3)
 
 
-def paper_blocks(cells: Cells, published: Sequence[Published], section: str) -> list[str]:
-    """What the report says beside the paper in a section, in Markdown; nothing where it has no such row."""
+def paper_blocks(cells: Cells, published: Sequence[Published], section: str) -> list[Block]:
+    """What the report says beside the paper in a section; nothing where it has no such row."""
     rows = beside(cells, published, section)
     if not rows:
         return []
+    csv, where = f"tables/{cells.dataset}_paper.csv", f"section {section}"
+    blocks: list[Block] = []
     if section == "consistency":
-        tables = (paper_table(cells, rows, metric) for metric in _CLOSENESS)
-        blocks = [text for table in tables for text in (f"{table.name.upper()}:", markdown(table))]
+        for table in (paper_table(cells, rows, metric) for metric in _CLOSENESS):
+            found = Printed(side_by_side(table), csv, f"{where}, metric {table.name}")
+            blocks += [f"{table.name.upper()}:", found]
     else:
         accuracy, f1 = (paper_table(cells, rows, metric) for metric in PRIMARY)
-        blocks = [markdown_pairs(accuracy, f1)]
-    return [_text(cells, published, section, rows), *blocks]
+        blocks = [Printed(pairs(accuracy, f1), csv, where)]
+    return [Paragraph((Strong("Beside the paper."), _text(cells, published, section, rows))), *blocks]
 
 
 def paper_frame(cells: Cells, published: Sequence[Published]) -> pd.DataFrame:
@@ -263,7 +269,7 @@ def _text(cells: Cells, published: Sequence[Published], section: str, rows: Sequ
         + (source if standing == PRINTED else f"{standing}, not checked against the paper, in {source}")
         for (source, standing), names in sources.items()
     ]
-    text = f"**Beside the paper.** {scale}Difference is ours minus the paper's. From {'; '.join(whose)}."
+    text = f" {scale}Difference is ours minus the paper's. From {'; '.join(whose)}."
     if any(each.our_metric == "f1_paper" for each in rows):
         text += (
             " F1 is the paper-comparable one, with truth and prediction swapped as in the published scorer."

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cmad.entries import Entry
-from cmad.report.table import escaped
 
 Status = Literal["paper", "adapted", "reconstructed", "not stated"]
 
@@ -99,14 +98,14 @@ def is_compared(row: Entry) -> bool:
 
 
 def footnotes(rows: Iterable[Entry]) -> list[str]:
-    """A sentence in Markdown for each mark that these rows have."""
+    """A sentence for each mark that these rows have."""
     rows = list(rows)
     found = {mark(row): row for row in rows}
     sentences = []
     for sign, text in ((MARKS["adapted"], "Adapted"), (MARKS["reconstructed"], "Reconstructed")):
         notes = [described(row).note for row in rows if MARKS[described(row).status] == sign]
         if notes:
-            sentences.append(f"{escaped(sign)} {text}: {'; '.join(dict.fromkeys(notes))}.")
+            sentences.append(f"{sign} {text}: {'; '.join(dict.fromkeys(notes))}.")
     if any(ADDITION in each for each in found):
         sentences.append(
             f"{ADDITION} An addition that the paper lacks: it trains this system once for each combination."

@@ -1,4 +1,4 @@
-"""One table, independent of how it is printed, and its ways out: Markdown and CSV."""
+"""One table, independent of how it is printed, and how its numbers read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,8 @@ class Row:
         cells: one per column of the table; None is an empty field.
         shown: of all its cells.
         competes: whether its cells may be the best of their columns.
-        mark: put after the name in Markdown, explained beside the table.
+        mark: put after the name, explained beside the table.
+        source: id of the place that says where its numbers come from, see ``source_id``.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Row:
     shown: Shown
     competes: bool = True
     mark: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Table:
         counts: n of each column, shown above the rows, None where there is no such number; empty
             for a table without.
         best: which value of a column is the best one, if any.
+        together: how many rows that follow each other make one subject.
     """
 
     name: str
@@ -84,15 +87,31 @@ class Table:
     rows: tuple[Row, ...]
     counts: tuple[int | None, ...] = ()
     best: Literal["highest", "lowest"] | None = None
+    together: int = 1
+
+
+def source_id(dataset: str, name: str) -> str:
+    """Id of the place that says what a row of the grid is."""
+    return f"{dataset}-row-{name}"
 
 
 def cell_text(cell: Cell | None, shown: Shown) -> str:
     """A cell as a reader sees it: "86.1 ± 0.3", "+1.2 [+0.4, +2.0]", a dash where there is nothing."""
+    return value_text(cell, shown) + spread_text(cell, shown)
+
+
+def value_text(cell: Cell | None, shown: Shown) -> str:
+    """The number alone."""
     if cell is None:
         return ""
-    if math.isnan(cell.value):
-        return NO_VALUE
-    text = _number(cell.value, shown)
+    return NO_VALUE if math.isnan(cell.value) else _number(cell.value, shown)
+
+
+def spread_text(cell: Cell | None, shown: Shown) -> str:
+    """What follows the number: its deviation, its interval, with a space before each; or nothing."""
+    if cell is None or math.isnan(cell.value):
+        return ""
+    text = ""
     if shown.spread and not math.isnan(cell.std):
         text += f" ± {_number(cell.std, Shown(shown.scale, shown.digits))}"
     if not math.isnan(cell.low):
@@ -129,59 +148,6 @@ def _rounded(row: Row, column: int) -> float:
     cell = row.cells[column]
     assert cell is not None
     return round(cell.value * row.shown.scale, row.shown.digits)
-
-
-def markdown(table: Table, *beside: Table) -> str:
-    """A table in Markdown, the best cells bold; right of it the columns of others with the same rows."""
-    lines = [[name] for name in row_names(table)]
-    for each in (table, *beside):
-        for line, texts in zip(lines, cell_texts(each), strict=True):
-            line += texts
-    return aligned(lines)
-
-
-def row_names(table: Table) -> list[str]:
-    """The first field of every line in Markdown: the axis, n where the table has counts, the rows."""
-    heads = [table.axes[0], *(["n"] if table.counts else [])]
-    return heads + [row.name + escaped(row.mark) for row in table.rows]
-
-
-def cell_texts(table: Table) -> list[list[str]]:
-    """The other fields of every line: column names, counts where the table has them, cells, the best bold."""
-    best = best_cells(table)
-    lines = [list(table.columns)]
-    if table.counts:
-        lines.append(["" if count is None else str(count) for count in table.counts])
-    for i, row in enumerate(table.rows):
-        texts = [cell_text(cell, row.shown) for cell in row.cells]
-        lines.append([f"**{text}**" if (i, j) in best else text for j, text in enumerate(texts)])
-    return lines
-
-
-def markdown_pairs(first: Table, second: Table) -> str:
-    """Two tables with the same rows and columns as one in Markdown, "86.1 / 86.0" in each field."""
-    texts = paired(cell_texts(first), cell_texts(second), heads(first))
-    return aligned([[name, *line] for name, line in zip(row_names(first), texts, strict=True)])
-
-
-def paired(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]], heads: int) -> list[list[str]]:
-    """The fields of two tables with the same heads as one: "86.1 / 86.0", a dash where neither has a number.
-
-    Args:
-        first, second: as ``cell_texts`` gives them.
-        heads: how many of the first lines are the same in both.
-    """
-    joined = [list(map(_pair, *both)) for both in zip(first[heads:], second[heads:], strict=True)]
-    return [*map(list, first[:heads]), *joined]
-
-
-def _pair(first: str, second: str) -> str:
-    return first if first == second and first in ("", NO_VALUE) else f"{first} / {second}"
-
-
-def heads(table: Table) -> int:
-    """How many of a table's lines stand above its rows: the column names, and n where it has counts."""
-    return 2 if table.counts else 1
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:

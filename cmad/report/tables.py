@@ -18,7 +18,7 @@ from cmad.report.summary import (
     score_summary,
 )
 from cmad.report.systems import mark
-from cmad.report.table import NOTHING, Cell, Row, Shown, Table
+from cmad.report.table import NOTHING, Cell, Row, Shown, Table, source_id
 from cmad.scores.bootstrap import COMPARED, REFERENCE
 from cmad.scores.metrics import METRICS, PRIMARY
 from cmad.splits import SPLITS
@@ -47,7 +47,13 @@ def combination_tables(cells: Cells) -> dict[str, Table]:
         n = counts(cells.scores, metric, "combination")
         rows = _rows(cells, summary, metric, COLUMNS, shown)
         rows += [
-            Row(REFERENCES[r], row_cells(summary, (metric, r), COLUMNS), shown, competes=False)
+            Row(
+                REFERENCES[r],
+                row_cells(summary, (metric, r), COLUMNS),
+                shown,
+                competes=False,
+                source=source_id(cells.dataset, r),
+            )
             for r in references
         ]
         tables[metric] = Table(
@@ -91,7 +97,12 @@ def class_tables(cells: Cells, variant: str) -> dict[str, Table]:
             ("class", "combination"),
             COLUMNS,
             tuple(
-                Row(f"{name} ({sizes[name]})", row_cells(summary, (metric, variant, name), COLUMNS), PERCENT)
+                Row(
+                    f"{name} ({sizes[name]})",
+                    row_cells(summary, (metric, variant, name), COLUMNS),
+                    PERCENT,
+                    source=source_id(cells.dataset, variant),
+                )
                 for name in cells.manifest["task"]["names"]
             ),
         )
@@ -105,17 +116,19 @@ def label_tables(cells: Cells, variant: str) -> dict[str, Table]:
         return {}
     summary = score_summary(cells)
     names = cells.manifest["task"]["names"]
+    source = source_id(cells.dataset, variant)
+
+    def row(name: str, metric: str) -> Row:
+        return Row(name, row_cells(summary, (metric, variant), COLUMNS), PERCENT, source=source)
+
     return {
         metric: Table(
             metric,
             ("label", "combination"),
             COLUMNS,
             (
-                *(
-                    Row(name, row_cells(summary, (f"{metric}_{name}", variant), COLUMNS), PERCENT)
-                    for name in names
-                ),
-                Row("mean", row_cells(summary, (metric, variant), COLUMNS), PERCENT),
+                *(row(name, f"{metric}_{name}") for name in names),
+                row("mean", metric),
             ),
         )
         for metric in PRIMARY
@@ -152,7 +165,13 @@ def difference_table(cells: Cells) -> Table:
     found = _by_row_and_metric(cells)
     metrics = difference_metrics(cells)
     rows = [
-        Row(row.name, tuple(_difference(found[row.name, m]) for m in metrics), POINTS, mark=mark(row))
+        Row(
+            row.name,
+            tuple(_difference(found[row.name, m]) for m in metrics),
+            POINTS,
+            mark=mark(row),
+            source=source_id(cells.dataset, row.name),
+        )
         for row in _others(cells)
     ]
     return Table(REFERENCE, ("variant", "metric"), metrics, tuple(rows))
@@ -243,7 +262,13 @@ def _rows(
 ) -> list[Row]:
     """The rows of the grid in a summary."""
     return [
-        Row(row.name, row_cells(summary, (metric, row.name), columns), shown, mark=mark(row))
+        Row(
+            row.name,
+            row_cells(summary, (metric, row.name), columns),
+            shown,
+            mark=mark(row),
+            source=source_id(cells.dataset, row.name),
+        )
         for row in cells.rows
     ]
 

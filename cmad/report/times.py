@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cmad.entries import Entry
+from cmad.report.blocks import Block, Heading, Printed
+from cmad.report.grid import Field, Grid, Line, Part, text
 from cmad.report.load import Cells
 from cmad.report.systems import mark
-from cmad.report.table import aligned, escaped
+from cmad.report.table import Cell
 
-_UNKNOWN = "restored from cache"
+UNKNOWN = "restored from cache"
 _NOTHING = "trains nothing"
 
 
@@ -24,13 +26,24 @@ def read_seconds(folder: Path, dataset: str, rows: Sequence[Entry]) -> dict[str,
         By name of the row; a row whose stage did not run here, or left no readable time, is not in it.
     """
     names = {"teacher": f"teacher-{dataset}"} | {row.name: _file(dataset, row) for row in rows}
-    found = {}
-    for row, name in names.items():
-        try:
-            found[row] = float(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
+    found = {row: _seconds(folder / f"{name}.json") for row, name in names.items()}
+    return {row: seconds for row, seconds in found.items() if seconds is not None}
+
+
+def read_all_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of every stage that recorded any, by its command line, in alphabetical order.
+
+    The report's own are left out, which are those of the report before.
+    """
+    found = {path.stem: _seconds(path) for path in sorted(folder.glob("*.json")) if path.stem != "report"}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
+
+
+def _seconds(path: Path) -> float | None:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _file(dataset: str, row: Entry) -> str:
@@ -39,39 +52,36 @@ def _file(dataset: str, row: Entry) -> str:
     return f"system-{dataset}-{row.system}-{'customised' if row.customised else 'unified'}"
 
 
-def times(of: Sequence[Cells], seconds: Mapping[str, Mapping[str, float]]) -> str:
-    """The table of times in Markdown.
+def times(of: Sequence[Cells], seconds: Mapping[str, Mapping[str, float]]) -> tuple[Block, ...]:
+    """The tables of times.
 
     Args:
         of: the data sets of the report.
         seconds: by data set, see ``read_seconds``.
     """
-    blocks = [
-        "# Training times",
+    blocks: list[Block] = [
+        Heading(1, "Training times"),
         "Seconds of a row's training stage, all its models and seeds together, with their evaluation on dev, "
         "when it last ran on this machine. Where several stages run at once, each takes longer. "
-        f'"{_UNKNOWN}" is what has no time, for it did not run here.',
+        f'"{UNKNOWN}" is what has no time, for it did not run here.',
     ]
     for cells in of:
-        blocks += [f"## {cells.dataset}", aligned(_lines(cells, seconds[cells.dataset]))]
-    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+        blocks += [Heading(2, cells.dataset), Printed(_grid(cells, seconds[cells.dataset]))]
+    return tuple(blocks)
 
 
-def _lines(cells: Cells, seconds: Mapping[str, float]) -> list[list[str]]:
+def _grid(cells: Cells, seconds: Mapping[str, float]) -> Grid:
     models = dict(zip(cells.models["variant"], cells.models["models"], strict=True))
     seeds = len(cells.seeds)
-    lines = [["row", "models", "seconds"], ["teacher, shared", str(seeds), _text(seconds.get("teacher"))]]
+    lines = [Line((text("teacher, shared"), text(str(seeds)), seconds_field(seconds.get("teacher"))))]
     for row in cells.rows:
         trained = row.customised or row.name in cells.logs
-        lines.append(
-            [
-                row.name + escaped(mark(row)),
-                str(models[row.name] * seeds) if trained else "0",
-                _text(seconds.get(row.name)) if trained else _NOTHING,
-            ]
-        )
-    return lines
+        count = models[row.name] * seeds if trained else 0
+        took = seconds_field(seconds.get(row.name)) if trained else text(_NOTHING)
+        lines.append(Line((text(row.name), text(str(count)), took), mark(row)))
+    return Grid((("row", "models", "seconds"),), tuple(lines))
 
 
-def _text(seconds: float | None) -> str:
-    return _UNKNOWN if seconds is None else f"{seconds:.1f}"
+def seconds_field(seconds: float | None) -> Field:
+    """A wall time, or why there is none."""
+    return text(UNKNOWN) if seconds is None else (Part(f"{seconds:.1f}", cell=Cell(seconds)),)

@@ -9,11 +9,11 @@ import pandas as pd
 from cmad.paper import Published
 from cmad.report.ablations import ABLATIONS, ablation_tables
 from cmad.report.ceiling import ceiling_figure, has_ceiling
-from cmad.report.comparison import comparison_frame, comparison_latex
+from cmad.report.comparison import comparison_frame, comparison_grid
 from cmad.report.curves import training_figure, weight_figure
 from cmad.report.drops import drop_figure, gap_figure, has_gaps
 from cmad.report.figures import combination_figure
-from cmad.report.latex import latex, latex_pairs
+from cmad.report.latex import latex, latex_pairs, tabular
 from cmad.report.load import Cells
 from cmad.report.pairs import pair_figure, pair_variants
 from cmad.report.paper import paper_frame, paper_latex
@@ -83,7 +83,9 @@ def _latex(cells: Cells, published: Sequence[Published]) -> dict[str, str]:
         single |= {f"drop_ratios_{metric}": drops[metric] for metric in PRIMARY}
     if len(cells.differences):
         single["differences"] = difference_table(cells)
-    found = {"systems": comparison_latex(cells)} | {name: latex(table) for name, table in single.items()}
+    found = {"systems": tabular(comparison_grid(cells))} | {
+        name: latex(table) for name, table in single.items()
+    }
     for name in ABLATIONS:
         pair = ablation_tables(cells, name)
         if pair:
