@@ -17,6 +17,11 @@ addEventListener("load", () => setTimeout(() => {
   const cell = scores.querySelector("td[data-v]");
   const result = { tables: tables.length, numbers: orders(scores, 1), names: orders(scores, 0) };
   result.focus = tables.every((t) => [...t.tHead.rows[0].cells].every((h) => !h.textContent || h.querySelector("button")));
+  const grouped = tables.find((t) => t.tBodies.length > 1);
+  if (grouped) {
+    grouped.tHead.rows[0].cells[1].querySelector("button").click();
+    result.groups = [column(grouped, 0), column(grouped, 1)];
+  }
   cell.click();
   const bar = document.querySelector("#origin");
   result.origin = [...bar.querySelectorAll("p")].map((p) => p.textContent);

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, preci
 
 from cmad.combinations import COMBINATIONS, contained
 from cmad.evaluation.evaluate import class_table
+from cmad.evaluation.origin import write_origin
 from cmad.evaluation.predict import Predicted
 from cmad.report.load import load
 from cmad.report.markdown import report
@@ -162,5 +163,6 @@ def test_a_class_may_be_called_na(tmp_path: Path) -> None:
     here = tmp_path / "demo"
     for path in (here / "evaluation/classes.csv", here / "store/manifest.json"):
         path.write_text(path.read_text().replace(",no,", ",NA,").replace('"no"', '"NA"'))
+    write_origin(here / "evaluation", here, ROWS)
     found: Any = load(tmp_path, "demo", ROWS, SEEDS).classes["class"]
     assert set(found) == {"NA", "yes"}

@@ -15,6 +15,7 @@ import pytest
 
 from cmad.config.load import load as load_config
 from cmad.entries import entries
+from cmad.paper import read_published
 from cmad.report.blocks import Block, Heading, Notes, Printed
 from cmad.report.content import content
 from cmad.report.html import page
@@ -26,6 +27,7 @@ from tests.project import ROOT
 from tests.test_report import SEEDS, SYSTEM_ROWS, make_tree
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OURS = ("ours", "difference")
 EMPTY_TAGS = {"meta", "link", "img", "br"}
 
 
@@ -300,6 +302,29 @@ def test_in_a_browser(reports: Path, tmp_path: Path) -> None:
     assert origin[0].startswith(f"{first}*, L: 0.75 ± 0.01414 (metric accuracy)")
     assert result["links"] == ["tables/demo_combinations.csv", f"#demo-row-{first}"]
     assert result["closed"] is True
+
+
+@browser
+def test_paper_ours_and_difference_are_sorted_as_one(tmp_path: Path) -> None:
+    make_tree(tmp_path, "mosei", data_format="folder", rows=SYSTEM_ROWS)
+    (tmp_path / "figures").mkdir()
+    mosei = load(tmp_path, "mosei", SYSTEM_ROWS, SEEDS)
+    write_figures(mosei, tmp_path / "figures")
+    blocks = content([mosei], 1, read_published(ROOT / "data/paper"))
+    result, console = driven(tmp_path, page("mosei", blocks, tmp_path / "figures"))
+    assert console == []
+    groups = result["groups"]
+    assert isinstance(groups, list)
+    names, values = groups
+    threes = [names[i : i + 3] for i in range(0, len(names), 3)]
+    assert len(threes) > 3
+    kinds = [[each.split(", ")[1].strip("*†‡?") for each in three] for three in threes]
+    assert all(each in (["paper", *OURS], ["quoted", *OURS]) for each in kinds)
+    assert all(len({each.split(", ")[0] for each in three}) == 1 for three in threes)
+    # Accuracy and F1 of the same field follow each other without a space.
+    printed = [float(each[:4]) for each in values[::3]]
+    assert printed == sorted(printed, reverse=True)
+    assert len(set(printed)) > 1
 
 
 @browser

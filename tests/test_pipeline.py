@@ -41,6 +41,13 @@ def test_report_names_itself(project: Path) -> None:
     assert set(metrics["demo"]) == {"tea", "cmad"}
 
 
+def test_the_page_is_written_and_git_does_not_see_it(project: Path) -> None:
+    text = (project / "reports/report.html").read_text(encoding="utf-8")
+    assert '<tr id="demo-row-cmad">' in text
+    assert "report.html" not in run(project, "git", "status", "--porcelain")
+    assert "report.html" not in run(project, "git", "ls-files")
+
+
 @pytest.fixture
 def unchanged(project: Path) -> Iterator[Path]:
     """The project, put back after the test as it was committed."""

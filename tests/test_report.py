@@ -898,6 +898,8 @@ def test_a_foreign_origin_is_refused(own: Path, text: str) -> None:
 
 
 def test_a_seed_or_row_that_was_never_evaluated_is_named(own: Path) -> None:
+    for name in ("teacher", "students/dropout", "students/cmad"):
+        edit(own / f"demo/{name}/log.csv", lambda t: pd.concat([t, t[t["seed"] == 1].assign(seed=2)]))
     with pytest.raises(UserError, match="no row for variant tea, seed 2, combination L, metric accuracy"):
         cells_of(own, seeds=(0, 1, 2))
     shutil.copytree(own / "demo/students/cmad", own / "demo/students/cmad_t")
