@@ -4,6 +4,7 @@ from cmad.config.stages import EvaluateAlsoParams, read
 from cmad.device import choose_device
 from cmad.entries import entries
 from cmad.evaluation.evaluate import write_evaluation
+from cmad.evaluation.origin import write_origin
 from cmad.evaluation.predict import Inputs, predict_all
 from cmad.files import whole_folder
 from cmad.randomness import torch_threads
@@ -28,6 +29,7 @@ def run(dataset: str) -> None:
     rows = entries(params.variants, (), ())
     with torch_threads(params.threads), whole_folder(here / "evaluation") as folder:
         write_evaluation(folder, inputs, rows, predict_all(inputs, here / "teacher", rows))
+        write_origin(folder, here, rows)
 
 
 if __name__ == "__main__":
