@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,11 +127,9 @@ def main(arguments: Sequence[str]) -> int:
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as running:
         assert running.stdout is not None
-        try:
+        # DVC gets a Ctrl-C too and ends its stage; wait for it.
+        with suppress(KeyboardInterrupt):
             follow(running.stdout, progress, write)
-        except KeyboardInterrupt:
-            # DVC got the signal too and ends its stage; wait for it.
-            pass
     return running.returncode
 
 

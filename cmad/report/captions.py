@@ -50,7 +50,7 @@ def _pairs(cells: Cells) -> list[Shown]:
     if not pair_variants(cells):
         return []
     text = (
-        "Cosines of E^s, on every combination, and E^t on full input, as in the supplement's Figure 8: of "
+        "Cosines of E^s, on each combination, and E^t on full input, as in the supplement's Figure 8: of "
         "the same sample (positive pairs) and of two samples of a batch (negative pairs). The term is to pull "
         "the first up and the second down."
     )
@@ -61,8 +61,8 @@ def _projection(cells: Cells) -> list[Shown]:
     if not projected_variants(cells):
         return []
     text = (
-        "E^s of complete test samples on their two principal axes, fitted over all combinations, each "
-        "variant by itself. Large marks are the centres of the combinations."
+        "E^s of complete test samples on two principal axes, fitted over all combinations, each variant "
+        "by itself. Large marks are the centres of the combinations."
     )
     return [Shown("Representations", text, (("projection", "E^s on two principal axes"),))]
 
