@@ -51,7 +51,7 @@ def _pairs(cells: Cells) -> list[Shown]:
         return []
     text = (
         "Cosines of E^s, on each combination, and E^t on full input, as in the supplement's Figure 8: of "
-        "the same sample (positive pairs) and of two samples of a batch (negative pairs). The term is to pull "
+        "the same sample (positive pairs) and of two of a batch (negative pairs). The term is to pull "
         "the first up and the second down."
     )
     return [Shown("Similarity of pairs", text, (("pairs", "similarity of positive and negative pairs"),))]
