@@ -30,8 +30,12 @@ def write_figure_tables(
         pd.DataFrame(found, columns=columns.split()).to_csv(folder / f"{name}.csv", index=False)
 
     # Positive pairs in the upper bin, three quarters of the negative in the lower.
-    shares = {("positive", -1.0): 0.0, ("positive", 0.0): 1.0}
-    shares |= {("negative", -1.0): 0.75, ("negative", 0.0): 0.25}
+    shares = {
+        ("positive", -1.0): 0.0,
+        ("positive", 0.0): 1.0,
+        ("negative", -1.0): 0.75,
+        ("negative", 0.0): 0.25,
+    }
     write(
         "pairs",
         "variant seed pair low share n",

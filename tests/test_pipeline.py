@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -98,6 +99,48 @@ def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None
     output = run(unchanged, "dvc", "exp", "run", "-S", "variants=[cmad]")
     assert stages_run(output) == {"evaluate@demo", "report"}
     assert set(json.loads((unchanged / "reports/metrics.json").read_text())["demo"]) == {"cmad"}
+
+
+def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> None:
+    first = stages_run(run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.5,rho_5]"))
+    assert first == {"sweep@demo-sigma_0.5", "sweep@demo-rho_5", "report"}
+    second = stages_run(run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.5,rho_10,rho_5]"))
+    assert second == {"sweep@demo-rho_10", "report"}
+    table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
+    # cmad's own value stands among them.
+    assert table.groupby("parameter")["setting"].unique().map(list).to_dict() == {
+        "sigma": [0.1, 0.5],
+        "rho": [5.0, 10.0, 20.0],
+    }
+    assert (unchanged / "reports/figures/demo_sweeps.svg").exists()
+
+
+def test_a_swept_value_scores_as_the_same_value_in_the_preset(unchanged: Path) -> None:
+    run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.1]")
+    table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
+    assert set(table["variant"]) == {"sigma_0.1"}
+    averages = table.groupby("metric")["value"].mean().round(4).to_dict()
+    assert averages == json.loads((unchanged / "reports/metrics.json").read_text())["demo"]["cmad"]
+
+
+def test_a_second_grid_runs_beside_the_first(unchanged: Path) -> None:
+    grid = [
+        "-S",
+        "also.datasets=[demo_classes]",
+        "-S",
+        "also.variants=[cmad]",
+        "-S",
+        "also.sweeps=[alpha_0.5]",
+    ]
+    # What another test ran with the same settings comes from DVC's cache of runs.
+    names = {"evaluate_also@demo_classes", "sweep_also@demo_classes-alpha_0.5", "report"}
+    assert names <= stages_run(run(unchanged, "dvc", "exp", "run", *grid))
+    metrics = json.loads((unchanged / "reports/metrics.json").read_text())
+    assert {name: set(rows) for name, rows in metrics.items()} == {
+        "demo": {"tea", "cmad"},
+        "demo_classes": {"cmad"},
+    }
+    assert (unchanged / "reports/figures/demo_classes_confusion.png").exists()
 
 
 def test_every_task_kind_runs_end_to_end(tmp_path: Path) -> None:

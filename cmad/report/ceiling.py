@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from cmad.report.draw import seeds_text
-from cmad.report.drops import drawn_rows
+from cmad.report.drops import drawn_rows, row_looks
 from cmad.report.figures import NAMES
 from cmad.report.load import Cells
-from cmad.report.style import GREY, Look, legend_below, sheet, system_looks
+from cmad.report.style import GREY, Look, legend_below, sheet
 from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import shown
 
@@ -20,9 +20,9 @@ def has_ceiling(cells: Cells) -> bool:
 
 
 def ceiling_figure(cells: Cells, path: Path) -> None:
-    """Ceiling minus score by combination, a point for each row, its deviation over seeds."""
-    rows = drawn_rows(cells)
-    found = system_looks([shown(row) for row in rows])
+    """Ceiling minus score by combination, a point for each unified row, its deviation over seeds."""
+    rows = [row for row in drawn_rows(cells) if not row.customised]
+    found = row_looks(rows)
     summary = score_summary(cells) * 100
     means, stds = summary["mean"], summary["std"]
     n = max(counts(cells.scores, "accuracy", "combination").values())

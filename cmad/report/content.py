@@ -7,6 +7,7 @@ from cmad.entries import Entry
 from cmad.paper import Published
 from cmad.report.ablations import ablation_tables
 from cmad.report.blocks import Block, Heading, Link, Notes, Paragraph, Picture, Printed
+from cmad.report.captions import further_figures
 from cmad.report.comparison import columns_won, comparison_grid
 from cmad.report.drops import all_banded, drawn_rows, has_gaps
 from cmad.report.grid import pairs, side_by_side
@@ -63,24 +64,32 @@ def content(of: Sequence[Cells], threads: int, published: Sequence[Published] = 
 
 
 def _what_was_run(of: Sequence[Cells], threads: int) -> Paragraph:
-    rows, seeds = of[0].rows, of[0].seeds
-    grid = {
-        "data set": [cells.dataset for cells in of],
-        "variant": [row.name for row in rows if row.system is None],
-        "unified system": [str(row.system) for row in rows if row.system and not row.customised],
-        "customised system": [str(row.system) for row in rows if row.customised],
-        "seed": [str(seed) for seed in seeds],
-    }
-    counted = [f"{_count(len(names), what)} ({', '.join(names)})" for what, names in grid.items() if names]
+    # Data sets of one grid together.
+    grids = {cells.rows: [each for each in of if each.rows == cells.rows] for cells in of}
+    counted = [_grid_text(rows, together) for rows, together in grids.items()]
+    seeds = [str(seed) for seed in of[0].seeds]
     return Paragraph(
         (
-            f"{', '.join(counted)}, {_count(threads, 'thread')}. "
+            f"{'; '.join(counted)}, {_count(len(seeds), 'seed')} ({', '.join(seeds)}), "
+            f"{_count(threads, 'thread')}. "
             "What each variant changes stands in `params.yaml` under `definitions`, what each system is in ",
             Link("docs/systems.md", "../docs/systems.md"),
             ". All scores are on test; nothing was chosen on test. "
             "The tables are in `tables/` as CSV too, with all digits and more metrics.",
         )
     )
+
+
+def _grid_text(rows: Sequence[Entry], of: Sequence[Cells]) -> str:
+    names = {
+        "data set": [cells.dataset for cells in of],
+        "variant": [row.name for row in rows if row.system is None],
+        "unified system": [str(row.system) for row in rows if row.system and not row.customised],
+        "customised system": [str(row.system) for row in rows if row.customised],
+        "swept value": list(dict.fromkeys(str(name) for cells in of for name in cells.sweeps["sweep"])),
+    }
+    counted = [f"{_count(len(each), what)} ({', '.join(each)})" for what, each in names.items() if each]
+    return ", ".join(counted)
 
 
 def _dataset(cells: Cells, published: Sequence[Published]) -> list[Block]:
@@ -101,7 +110,16 @@ def _dataset(cells: Cells, published: Sequence[Published]) -> list[Block]:
         "student.select says otherwise. Where MAR's weights set in, the weighted losses jump."
         f"{_bands_text(cells)} A loss that varies much is on a logarithmic scale.{_customised_text(cells)}",
         _figure(cells, "training", "losses and dev F1 by epoch", "plots/training.csv"),
+        *_further(cells),
     ]
+
+
+def _further(cells: Cells) -> list[Block]:
+    blocks: list[Block] = []
+    for part in further_figures(cells):
+        blocks += [Heading(3, part.heading), part.text]
+        blocks += [_figure(cells, name, caption) for name, caption in part.figures]
+    return blocks
 
 
 def _systems(cells: Cells) -> list[Block]:
@@ -377,10 +395,10 @@ def _weights(cells: Cells) -> list[Block]:
     spread = " Right of them, one standard deviation over seeds." if len(cells.seeds) > 1 else ""
     return [
         Heading(3, "MAR weights"),
-        f"Of {variant}, by epoch. Left: the weights Ψ, as if they were fixed at that epoch. Middle: the same "
-        "without subtracting the teacher's difficulty. Right: the difficulty W behind the left panel, before "
-        "it is normalised. The lines end with the warm-up: until then training uses weights of 1, from then "
-        f"on the last ones.{spread}",
+        f"Of {variant}, by epoch. Above: the weights Ψ, as if they were fixed at that epoch, and the same "
+        "without subtracting the teacher's difficulty. Below: the second minus the first, and the difficulty "
+        "W behind the first, before it is normalised. The lines end with the warm-up: until then training "
+        f"uses weights of 1, from then on the last ones.{spread}",
         _figure(cells, "mar_weights", "MAR weights by epoch", "plots/mar_weights.csv"),
     ]
 
@@ -403,7 +421,7 @@ def _printed(cells: Cells, csv: str, key: str, table: Table) -> Printed:
     return Printed(side_by_side(table), _csv(cells, csv), f"{key} {table.name}")
 
 
-def _figure(cells: Cells, name: str, text: str, csv: str) -> Picture:
+def _figure(cells: Cells, name: str, text: str, csv: str = "") -> Picture:
     return Picture(f"{cells.dataset}_{name}", f"{cells.dataset}: {text}", csv)
 
 

@@ -1,6 +1,6 @@
 """Figures of scores by drop ratio (supplement, Figure 7)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cmad.scores.bootstrap import REFERENCE
 
 def drop_figure(cells: Cells, path: Path) -> None:
     """Accuracy and F1 against the share of frames dropped."""
-    found = _looks(cells)
+    found = row_looks(drawn_rows(cells))
     # Bands of many lines would hide each other.
     banded = found if all_banded(cells) else [shown(row) for row in cells.rows if row.name == REFERENCE]
     summary = drop_summary(cells) * 100
@@ -30,7 +30,7 @@ def drop_figure(cells: Cells, path: Path) -> None:
 
 def gap_figure(cells: Cells, path: Path) -> None:
     """The same means minus those of ``cmad``, which tells lines apart that lie on each other."""
-    found = _looks(cells)
+    found = row_looks(drawn_rows(cells))
     means = drop_summary(cells)["mean"] * 100
     with _panels(cells, "scores minus CMAD's by drop ratio", path) as panels:
         for axes, rows, metric in panels:
@@ -50,7 +50,7 @@ def has_gaps(cells: Cells) -> bool:
 
 def all_banded(cells: Cells) -> bool:
     """Whether each line of ``drop_figure`` has a band of one deviation, or that of ``cmad`` alone."""
-    return len(_looks(cells)) <= FEW
+    return len(row_looks(drawn_rows(cells))) <= FEW
 
 
 def drawn_rows(cells: Cells) -> list[Entry]:
@@ -60,9 +60,9 @@ def drawn_rows(cells: Cells) -> list[Entry]:
     return [row for row in cells.rows if is_compared(row)] or list(cells.rows)
 
 
-def _looks(cells: Cells) -> dict[str, Look]:
+def row_looks(rows: Iterable[Entry]) -> dict[str, Look]:
     """By shown name; a system looks the same in both sets. The first is drawn on top."""
-    names = {row.system or row.name: shown(row) for row in drawn_rows(cells)}
+    names = {row.system or row.name: shown(row) for row in rows}
     return {names[system]: look for system, look in system_looks(list(names)).items()}
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from cmad.report.draw import seeds_text
 from cmad.report.load import Cells
-from cmad.report.style import BLUE, ORANGE, legend_below, sheet
+from cmad.report.style import BLUE, RED, legend_below, sheet
 
 # Variants in the order of the panels.
 PANELS = {
@@ -18,8 +18,8 @@ PANELS = {
     "no_cafd": "without CAFD (no_cafd)",
     "dropout": "task loss alone (dropout)",
 }
-# Hatches tell the two apart in grey.
-_PAIRS = {"positive": (BLUE, "", "same sample (positive)"), "negative": (ORANGE, "///", "others (negative)")}
+# Dashes tell the two apart in grey.
+_PAIRS = {"positive": (BLUE, "-", "same sample (positive)"), "negative": (RED, "--", "others (negative)")}
 
 
 def pair_variants(cells: Cells) -> list[str]:
@@ -52,6 +52,8 @@ def pair_figure(cells: Cells, path: Path) -> None:
         for axes, variant in zip(panels.flat, variants, strict=False):
             _panel(axes, table[table["variant"] == variant], {p: means[variant, p] for p in _PAIRS})
             axes.set_title(PANELS[variant])
+        filled = table.loc[table["variant"].isin(variants) & (table["share"] > 0), "low"]
+        panels[0, 0].set_xlim(filled.min() - _width(table), filled.max() + 2 * _width(table))
         for axes in panels[-1]:
             axes.set_xlabel("cosine of a student's and a teacher's representation")
         for axes in panels[:, 0]:
@@ -61,15 +63,15 @@ def pair_figure(cells: Cells, path: Path) -> None:
 
 def _panel(axes: Axes, table: pd.DataFrame, means: Mapping[str, float]) -> None:
     width = _width(table)
-    for i, (pair, (colour, hatch, label)) in enumerate(_PAIRS.items()):
+    for i, (pair, (colour, line, label)) in enumerate(_PAIRS.items()):
         by_bin = table[table["pair"] == pair].groupby("low")["share"].agg(["mean", "std"]) * 100
         low = by_bin.index.to_numpy(float)
         axes.bar(low, by_bin["mean"], width, align="edge", color=colour, alpha=0.35, label=label, lw=0)
         edges = np.append(low, low[-1] + width)
         outline = np.append(by_bin["mean"], by_bin["mean"].iloc[-1])
-        axes.step(edges, outline, where="post", color=colour, lw=1.2, ls="--" if hatch else "-")
+        axes.step(edges, outline, where="post", color=colour, lw=1.2, ls=line)
         mean = means[pair]
-        axes.axvline(mean, color=colour, lw=1.4, ls="--" if hatch else "-")
+        axes.axvline(mean, color=colour, lw=1.4, ls=line)
         text = f"mean {mean:.2f} ({pair})"
         axes.text(0.02, 0.95 - 0.11 * i, text, color=colour, transform=axes.transAxes, va="top", fontsize=8.5)
     gap = means["positive"] - means["negative"]

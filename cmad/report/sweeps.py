@@ -58,8 +58,8 @@ def sweep_figure(cells: Cells, path: Path) -> None:
     columns = min(_COLUMNS, len(parameters))
     lines = -(-len(parameters) // columns)
     n = max(counts(cells.scores, "accuracy", "combination").values())
-    title = f"{cells.dataset}, test (n up to {n}): CMAD by one knob, mean of the seven ({seeds_text(cells)})"
-    with sheet(path, title, max(5.6, 0.8 + 2.7 * columns), 1.1 + 2.5 * lines) as figure:
+    title = f"{cells.dataset}, test (n up to {n}): mean of the seven by one knob ({seeds_text(cells)})"
+    with sheet(path, title, max(7.5, 0.8 + 2.7 * columns), 1.1 + 2.5 * lines) as figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes in panels.flat[len(parameters) :]:
             axes.set_axis_off()
@@ -91,7 +91,7 @@ def _panel(axes: Axes, series: pd.DataFrame, kind: str) -> None:
             at,
             mean,
             None if spread.isna().all() else spread,
-            label=f"{NAMES[metric]}, mean and deviation",
+            label=f"{NAMES[metric]}",
             **drawn,
         )
     parameter = series["parameter"].iloc[0]

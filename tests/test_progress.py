@@ -1,0 +1,82 @@
+"""The line of progress: stages counted, time left from what is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.progress import Progress, follow, kind, minutes, planned, read_times, stage_of
+
+DRY = """\
+Stage 'preprocess@demo' didn't change, skipping
+Running stage 'teacher@demo':
+> python -m stages.teacher demo
+Running stage 'student@demo-cmad':
+> python -m stages.student demo cmad
+Running stage 'student@demo-tea':
+> python -m stages.student demo tea
+
+Use `dvc push` to send your updates to remote storage.
+"""
+PLAN = {
+    "teacher@demo": "python -m stages.teacher demo",
+    "student@demo-cmad": "python -m stages.student demo cmad",
+    "student@demo-tea": "python -m stages.student demo tea",
+}
+
+
+def test_plan_of_a_dry_run() -> None:
+    assert planned(DRY.splitlines()) == PLAN
+    assert planned(["Data and pipelines are up to date."]) == {}
+
+
+def test_stage_of_other_lines() -> None:
+    assert stage_of("Running stage 'report':\n") == "report"
+    assert stage_of("Stage 'report' didn't change, skipping") is None
+
+
+def test_time_left_falls_with_each_stage() -> None:
+    known = {PLAN["teacher@demo"]: 200.0, PLAN["student@demo-tea"]: 10.0}
+    progress = Progress(PLAN, known)
+    # 200 and 10 seconds are known, one stage is a guess of 10, each with 3 of overhead: 229 s.
+    assert progress.started("teacher@demo", 0.0) == "stage 1 of 3: teacher@demo, about 4 min left"
+    assert progress.started("student@demo-cmad", 100.0) == "stage 2 of 3: student@demo-cmad, about 26 s left"
+    assert progress.started("student@demo-tea", 130.0) == "stage 3 of 3: student@demo-tea, about 13 s left"
+    assert progress.taken == {PLAN["teacher@demo"]: 100.0, PLAN["student@demo-cmad"]: 30.0}
+
+
+def test_unknown_stages_take_what_their_kind_took() -> None:
+    progress = Progress(PLAN, {})
+    progress.started("student@demo-cmad", 0.0)
+    progress.finished(40.0)
+    # The teacher is a guess of 10 and 3, the other student as the first.
+    assert progress.started("teacher@demo", 40.0).endswith("about 53 s left")
+
+
+def test_kinds_of_systems_differ_by_scope() -> None:
+    assert kind("python -m stages.system demo umdf unified") == kind(
+        "python -m stages.system demo own unified"
+    )
+    assert kind("python -m stages.system demo umdf customised") != kind(
+        "python -m stages.system demo umdf unified"
+    )
+    assert kind("python -m stages.report") == "stages.report"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (89.4, "89 s"), (90, "2 min"), (600, "10 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert minutes(seconds) == text
+
+
+def test_times_by_command(tmp_path: Path) -> None:
+    (tmp_path / "student-demo-no_mar.json").write_text(json.dumps({"seconds": 8.5}))
+    (tmp_path / "broken.json").write_text("{")
+    assert read_times(tmp_path) == {"python -m stages.student demo no_mar": 8.5}
+    assert read_times(tmp_path / "absent") == {}
+
+
+def test_other_lines_pass_unchanged() -> None:
+    written: list[str] = []
+    follow(["Running stage 'report':\n", "> python -m stages.report\n"], Progress({}, {}), written.append)
+    assert written[0].startswith("stage 1 of 1: report, about ")
+    assert written[1:] == ["> python -m stages.report\n"]

@@ -1,0 +1,1 @@
+"""What stands around the pipeline: nothing here changes a result."""
