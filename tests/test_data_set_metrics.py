@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -163,6 +163,9 @@ def test_a_class_may_be_called_na(tmp_path: Path) -> None:
     here = tmp_path / "demo"
     for path in (here / "evaluation/classes.csv", here / "store/manifest.json"):
         path.write_text(path.read_text().replace(",no,", ",NA,").replace('"no"', '"NA"'))
+    # There two names stand beside each other.
+    confusion = here / "evaluation/confusion.csv"
+    confusion.write_text(confusion.read_text().replace(",no,", ",NA,").replace(",no,", ",NA,"))
     write_origin(here / "evaluation", here, ROWS)
-    found: Any = load(tmp_path, "demo", ROWS, SEEDS).classes["class"]
-    assert set(found) == {"NA", "yes"}
+    found: Any = load(tmp_path, "demo", ROWS, SEEDS)
+    assert set(found.classes["class"]) == set(found.details.confusion["true"]) == {"NA", "yes"}

@@ -75,7 +75,9 @@ def reliability_figure(cells: Cells, variant: str, path: Path) -> None:
         for axes, combination in zip(panels, COMBINATIONS, strict=False):
             here = table[(table["combination"] == combination) & (table["n"] > 0)]
             total = int(here["n"].sum())
-            axes.set_title(f"{combination} (n = {total // max(len(cells.seeds), 1)})")
+            n, labels = total // max(len(cells.seeds), 1), len(cells.manifest["task"]["names"])
+            size = f"n = {n // labels}, {labels} labels each" if cells.kind == "binary" else f"n = {n}"
+            axes.set_title(f"{combination} ({size})")
             axes.plot([0, 1], [0, 1], color=BLACK, lw=1, ls=":", label="as sure as right")
             # Bins of all seeds together, each record counting alike.
             summed = (
