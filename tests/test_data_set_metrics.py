@@ -167,5 +167,5 @@ def test_a_class_may_be_called_na(tmp_path: Path) -> None:
     confusion = here / "evaluation/confusion.csv"
     confusion.write_text(confusion.read_text().replace(",no,", ",NA,").replace(",no,", ",NA,"))
     write_origin(here / "evaluation", here, ROWS)
-    found: Any = load(tmp_path, "demo", ROWS, SEEDS)
+    found = load(tmp_path, "demo", ROWS, SEEDS)
     assert set(found.classes["class"]) == set(found.details.confusion["true"]) == {"NA", "yes"}

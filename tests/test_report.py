@@ -89,6 +89,8 @@ def manifest(kind: str, counts: dict[str, int], data_format: str) -> dict[str, A
         "splits": {"train": split, "dev": split, "test": split},
         "shared_groups": {"train-dev": 0, "train-test": 2, "dev-test": 0},
         "checksums": {},
+        "skipped": {},
+        "wordless": 0,
     }
 
 
@@ -650,6 +652,18 @@ def test_data_summary(text: str) -> None:
     assert modalities["non-finite values set to 0 before scaling"] == ["0", "7", "0"]
     assert modalities["mean frames in train"] == ["12.2"] * 3
     assert "in more than one split: train and test share 2." in text
+
+
+def test_samples_that_were_left_out_are_told(own: Path) -> None:
+    path = own / "demo/store/manifest.json"
+    left_out = {"skipped": {"no audio file": 2, "label out of range": 1}, "wordless": 5}
+    path.write_text(json.dumps(json.loads(path.read_text()) | left_out))
+    write_origin(own / "demo/evaluation", own / "demo", ROWS)
+    text = report([cells_of(own)], 1)
+    assert (
+        "Samples left out, because `skip_bad` says so: 3: label out of range (1); no audio file (2)." in text
+    )
+    assert "Words that yield no token, and lost their frames: 5." in text
 
 
 def test_gap_to_the_ceiling_in_words(text: str) -> None:

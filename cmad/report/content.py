@@ -144,7 +144,7 @@ def _won_text(cells: Cells) -> str:
         return ""
     won = columns_won(cells)
     accuracy, f1 = (_listed(won[metric]) or "no column" for metric in ("accuracy", "f1"))
-    return f"CMAD is best, ties included, in accuracy in: {accuracy}; in F1 in: {f1}. "
+    return f"CMAD is best, ties included, in accuracy in: {accuracy}; in F1 in: {f1.removesuffix('.')}. "
 
 
 def _spread_text(cells: Cells) -> str:
@@ -181,9 +181,21 @@ def _data(cells: Cells) -> list[Block]:
         'Samples by split. "without" counts samples that natively lack a modality, '
         '"with" those that have all of a combination.',
         _printed(cells, "data", "table", split_table(cells)),
-        f"Features, and what cleaning did to them. {groups}",
+        f"Features, and what cleaning did to them. {groups}{_left_out(cells)}",
         _printed(cells, "data", "table", modality_table(cells)),
     ]
+
+
+def _left_out(cells: Cells) -> str:
+    """What ``skip_bad`` skipped, and the words of which no token is left."""
+    skipped, wordless = cells.manifest["skipped"], cells.manifest["wordless"]
+    text = ""
+    if skipped:
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in sorted(skipped.items()))
+        text += f" Samples left out, because `skip_bad` says so: {sum(skipped.values())}: {reasons}."
+    if wordless:
+        text += f" Words that yield no token, and lost their frames: {wordless}."
+    return text
 
 
 def _scores(cells: Cells) -> list[Block]:
