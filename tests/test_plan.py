@@ -14,17 +14,17 @@ from cmad.combinations import MODALITIES
 from cmad.config.load import load
 from cmad.config.schema import Text
 from cmad.planning.calibrate import extrapolated
-from cmad.planning.cells import cells, time_name
-from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, store_bytes, teacher_bytes
+from cmad.planning.cells import cells, grids
+from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, scores_bytes, store_bytes, teacher_bytes
 from cmad.planning.markdown import duration, size
-from cmad.planning.measured import recorded, scaled
+from cmad.planning.measured import epochs_of, recorded, scaled, seeds_of
 from cmad.planning.memory import available
 from cmad.planning.plan import plan
 from cmad.planning.shapes import Shapes, random_store, shapes_of
 from cmad.store.prepare import prepare_store
 from cmad.task import Task
 from cmad.training.checkpoint import build_network, save_network
-from tests.project import ROOT, Params, run, small_params, write_params
+from tests.project import ROOT, Params, make_project, run, small_params, write_params
 
 SHAPES = Shapes(
     counts={"train": 30, "dev": 10, "test": 20},
@@ -52,14 +52,15 @@ def test_a_tiny_grid_is_planned_without_leaving_anything(tmp_path: Path) -> None
     project(tmp_path, seeds=[0, 1], unified=["mmanet"], customised=["corrkd"])
     text = plan(tmp_path / "params.yaml", tmp_path / "data")
     found = rows(text)
-    models = {"preprocess": "", "teacher": "2", "corrkd_customised": "14", "mmanet_unified": "2"}
-    models |= {"tea": "0", "cmad": "2", "evaluate": ""}
+    models = {"preprocess@demo": "", "teacher@demo": "2"}
+    models |= {"customised@demo-corrkd": "14", "unified@demo-mmanet": "2"}
+    models |= {"student@demo-tea": "0", "student@demo-cmad": "2", "evaluate@demo": ""}
     assert {stage: found[stage][0] for stage in models} == models
-    for stage in ("teacher", "corrkd_customised", "mmanet_unified", "cmad", "evaluate"):
+    for stage in models.keys() - {"preprocess@demo", "student@demo-tea"}:
         assert found[stage][3] == "a few steps on random batches"
         assert found[stage][1]
-    assert found["tea"][3] == "trains nothing"
-    assert found["preprocess"][1] == ""
+    assert found["student@demo-tea"][3] == "trains nothing"
+    assert found["preprocess@demo"][1] == ""
     assert "1 data set (demo), 4 rows, 2 seeds (0, 1), 1 thread." in text
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
@@ -74,18 +75,91 @@ def test_a_recorded_time_is_taken_and_scaled_to_what_is_planned(tmp_path: Path) 
     epochs = params["presets"]["demo"]["student"]["epochs"]
     pd.DataFrame({"epoch": list(range(epochs)), "seed": 0}).to_csv(student / "log.csv", index=False)
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
-    assert found["teacher"][1::2] == ["50 s", "its last run here"]
+    assert found["teacher@demo"][1::2] == ["50 s", "its last run here"]
     # It trained one of three seeds then.
-    assert found["cmad"][1::2] == ["2 min", "its last run here, scaled to these epochs"]
-    assert found["evaluate"][1::2] == ["7 s", "its last run here"]
+    assert found["student@demo-cmad"][1::2] == ["2 min", "its last run here, scaled to these epochs"]
+    assert found["evaluate@demo"][1::2] == ["7 s", "its last run here"]
+
+
+def test_a_second_grid_and_sweeps_are_planned(tmp_path: Path) -> None:
+    params = project(tmp_path, seeds=[0, 1], sweeps=["sigma_0.05", "epochs_4"])
+    params["also"] |= {"datasets": ["demo_classes"], "variants": ["tea"], "sweeps": ["alpha_0.5"]}
+    write_params(tmp_path, params)
+    text = plan(tmp_path / "params.yaml", tmp_path / "data")
+    found = rows(text)
+    assert "1 data set (demo), 2 rows, 2 values of sweeps, 2 seeds (0, 1), 1 thread." in text
+    assert "The second grid: 1 data set (demo_classes), 1 row, 1 value of sweeps." in text
+    # Teachers of two data sets, cmad and three values, each with two seeds.
+    assert text.split("## Sum")[1].strip().startswith("12 models, ")
+    names = [name for name in found if "@" in name]
+    assert names == [
+        "preprocess@demo",
+        "teacher@demo",
+        "student@demo-tea",
+        "student@demo-cmad",
+        "sweep@demo-sigma_0.05",
+        "sweep@demo-epochs_4",
+        "evaluate@demo",
+        "preprocess_also@demo_classes",
+        "teacher_also@demo_classes",
+        "student_also@demo_classes-tea",
+        "sweep_also@demo_classes-alpha_0.5",
+        "evaluate_also@demo_classes",
+    ]
+    for stage in ("sweep@demo-sigma_0.05", "sweep_also@demo_classes-alpha_0.5"):
+        assert found[stage][0] == "2"
+        assert found[stage][3] == "a few steps on random batches"
+
+
+def test_stages_have_the_names_and_find_the_times_of_those_that_ran(tmp_path: Path) -> None:
+    params = small_params() | {"unified": ["mmanet"], "customised": ["corrkd"], "sweeps": ["alpha_1e-3"]}
+    params["also"] |= {"datasets": ["demo_binary4"], "variants": ["tea"], "sweeps": ["phi_3"]}
+    make_project(tmp_path, params)
+    listed = run(tmp_path, "dvc", "stage", "list", "--name-only").split()
+    run(tmp_path, "dvc", "repro", "sweep@demo-alpha_1e-3", "sweep_also@demo_binary4-phi_3")
+    run(tmp_path, "dvc", "repro", "evaluate_also@demo_binary4")
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    assert {stage for stage in found if "@" in stage} == set(listed) - {"report"}
+    ran = {stage for stage, line in found.items() if line[3] == "its last run here"}
+    assert ran == {
+        "preprocess@demo",
+        "teacher@demo",
+        "sweep@demo-alpha_1e-3",
+        "preprocess_also@demo_binary4",
+        "teacher_also@demo_binary4",
+        "sweep_also@demo_binary4-phi_3",
+        "evaluate_also@demo_binary4",
+    }
+    for folder, preset in (("demo/sweeps/alpha_1e-3", "demo"), ("demo_binary4/sweeps/phi_3", "demo_binary4")):
+        here = tmp_path / "data/runs" / folder
+        preprocess = load(tmp_path / "params.yaml").presets[preset].preprocess
+        shapes = shapes_of(preset, preprocess, here.parents[1] / "store")
+        assert shapes is not None
+        assert scores_bytes(1, shapes) == pytest.approx((here / "scores.csv").stat().st_size, rel=0.15)
+
+
+def test_a_recorded_time_of_a_sweep_is_scaled_to_the_seeds(tmp_path: Path) -> None:
+    project(tmp_path, seeds=[0, 1, 2], sweeps=["sigma_0.05"])
+    times, left = tmp_path / "data/times", tmp_path / "data/runs/demo/sweeps/sigma_0.05"
+    times.mkdir(parents=True)
+    left.mkdir(parents=True)
+    (times / "sweep-demo-sigma_0.05.json").write_text(json.dumps({"seconds": 20.0}))
+    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma_0.05"]
+    assert line[1::2] == ["20 s", "its last run here"]
+    (left / "scores.csv").write_text("seed,metric\n0,mae\n0,f1\n1,mae\n1,f1\n")
+    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma_0.05"]
+    assert line[1::2] == ["30 s", "its last run here, scaled to these seeds"]
 
 
 def test_scaling(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
-    assert scaled(10.0, log, 4) == (10.0, False)
-    log.write_text("epoch,seed\n0,0\n1,0\n")
-    assert scaled(10.0, log, 2) == (10.0, False)
-    assert scaled(10.0, log, 6) == (30.0, True)
+    assert epochs_of(log) is None
+    assert seeds_of(log) is None
+    log.write_text("epoch,seed\n0,3\n1,3\n0,4\n1,4\n")
+    assert (epochs_of(log), seeds_of(log)) == (4, 2)
+    assert scaled(10.0, None, 4) == (10.0, False)
+    assert scaled(10.0, 2, 2) == (10.0, False)
+    assert scaled(10.0, 2, 6) == (30.0, True)
     (tmp_path / "x.json").write_text("{")
     assert recorded(tmp_path, "x") is None
     assert recorded(tmp_path, "y") is None
@@ -170,25 +244,25 @@ def test_sizes_that_nothing_tells(tmp_path: Path) -> None:
     params["datasets"] = ["mosi_folder"]
     write_params(tmp_path, params)
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
-    assert found["cmad"] == ["", "", "", "unknown: run its preprocess stage first"]
+    assert found["student@mosi_folder-cmad"] == ["", "", "", "unknown: run its preprocess stage first"]
 
 
 def test_what_cannot_run_is_said_in_its_line(tmp_path: Path) -> None:
     project(tmp_path, variants=["tea"], customised=["mmanet"])
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
-    assert found["mmanet_customised"][3].startswith("cannot run: mmanet mines weak combinations")
+    assert found["customised@demo-mmanet"][3].startswith("cannot run: mmanet mines weak combinations")
     params = project(tmp_path, datasets=["mosei"], variants=["cmad"])
     params["presets"]["mosei"]["preprocess"]["text"]["encoder"] = "./no_such_model"
     write_params(tmp_path, params)
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
-    assert "no such folder" in found["teacher"][3]
+    assert "no such folder" in found["teacher@mosei"][3]
 
 
 def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cmad.planning.plan.available", lambda: 1000)
     project(tmp_path, variants=["cmad"])
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
-    assert found["cmad"][3].startswith("cannot run: training ")
+    assert found["student@demo-cmad"][3].startswith("cannot run: training ")
     assert available(tmp_path / "nothing") is None
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:      7 kB\n")
     assert available(tmp_path / "meminfo") == 7 * 1024
@@ -197,20 +271,27 @@ def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_cells_of_a_grid() -> None:
     config = load(ROOT / "params.yaml")
     config = replace(config, variants=("tea", "no_cafd"), unified=("umdf",), customised=("umdf",))
-    found = cells(config, "demo")
-    assert [(cell.row.name, cell.method, cell.models) for cell in found] == [
-        ("umdf_customised", "umdf", 7),
-        ("umdf_unified", "umdf", 1),
-        ("tea", "tea", 0),
-        ("no_cafd", "cmad", 1),
+    config = replace(config, sweeps=("batch_32",))
+    found = cells(config, grids(config)[0], "demo")
+    assert [(cell.stage, cell.time, cell.folder, cell.method, cell.models) for cell in found] == [
+        ("customised@demo-umdf", "system-demo-umdf-customised", "students/umdf_customised", "umdf", 7),
+        ("unified@demo-umdf", "system-demo-umdf-unified", "students/umdf_unified", "umdf", 1),
+        ("student@demo-tea", "student-demo-tea", "students/tea", "tea", 0),
+        ("student@demo-no_cafd", "student-demo-no_cafd", "students/no_cafd", "cmad", 1),
+        ("sweep@demo-batch_32", "sweep-demo-batch_32", "sweeps/batch_32", "cmad", 1),
     ]
     assert found[3].student.sigma == 0
-    assert [time_name("demo", cell.row) for cell in found] == [
-        "system-demo-umdf-customised",
-        "system-demo-umdf-unified",
-        "student-demo-tea",
-        "student-demo-no_cafd",
-    ]
+    assert [cell.student.batch for cell in found] == [128, 128, 128, 128, 32]
+    assert [cell.keep is None for cell in found] == [False, False, False, False, True]
+
+
+def test_a_sweep_changes_the_variant_cmad() -> None:
+    config = load(ROOT / "params.yaml")
+    own = replace(config.definitions["cmad"], student={"sigma": 0.3, "gamma": 3.0})
+    config = replace(config, definitions={**config.definitions, "cmad": own}, variants=(), unified=())
+    config = replace(config, customised=(), sweeps=("gamma_2",))
+    (cell,) = cells(config, grids(config)[0], "demo")
+    assert (cell.student.sigma, cell.student.gamma) == (0.3, 2)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.progress import Progress, follow, kind, minutes, planned, read_times, stage_of
+from tools.progress import Progress, follow, kind, minutes, planned, read_times, record, stage_of
 
 DRY = """\
 Stage 'preprocess@demo' didn't change, skipping
@@ -36,7 +36,7 @@ def test_stage_of_other_lines() -> None:
 
 
 def test_time_left_falls_with_each_stage() -> None:
-    known = {PLAN["teacher@demo"]: 200.0, PLAN["student@demo-tea"]: 10.0}
+    known = {"teacher-demo": 200.0, "student-demo-tea": 10.0}
     progress = Progress(PLAN, known)
     # 200 and 10 seconds are known, one stage is a guess of 10, each with 3 of overhead: 229 s.
     assert progress.started("teacher@demo", 0.0) == "stage 1 of 3: teacher@demo, about 4 min left"
@@ -68,11 +68,27 @@ def test_durations(seconds: float, text: str) -> None:
     assert minutes(seconds) == text
 
 
-def test_times_by_command(tmp_path: Path) -> None:
+def test_times_by_record(tmp_path: Path) -> None:
     (tmp_path / "student-demo-no_mar.json").write_text(json.dumps({"seconds": 8.5}))
     (tmp_path / "broken.json").write_text("{")
-    assert read_times(tmp_path) == {"python -m stages.student demo no_mar": 8.5}
+    assert read_times(tmp_path) == {"student-demo-no_mar": 8.5}
     assert read_times(tmp_path / "absent") == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python -m stages.evaluate_also demo_classes", "evaluate_also-demo_classes"),
+        ("python -m stages.sweep demo sigma_0.05", "sweep-demo-sigma_0.05"),
+        ("python -m stages.sweep demo alpha_1e-3", "sweep-demo-alpha_1e-3"),
+        ("python -m stages.report", "report"),
+    ],
+)
+def test_a_recorded_time_is_found_by_its_command(tmp_path: Path, command: str, name: str) -> None:
+    (tmp_path / f"{name}.json").write_text(json.dumps({"seconds": 77.0}))
+    assert record(command) == name
+    progress = Progress({"stage": command}, read_times(tmp_path))
+    assert progress.started("stage", 0.0) == "stage 1 of 1: stage, about 80 s left"
 
 
 def test_other_lines_pass_unchanged() -> None:

@@ -24,7 +24,7 @@ class Progress:
 
     Attributes:
         todo: stages that will run, by name, with the command of each.
-        known: seconds by command, from earlier runs.
+        known: seconds from earlier runs, by the name of the record (see ``record``).
         taken: seconds of the finished stages of this run, by command.
     """
 
@@ -55,10 +55,19 @@ class Progress:
             self._current = None
 
     def _expected(self, command: str) -> float:
-        if command in self.known:
-            return self.known[command] + OVERHEAD
+        if record(command) in self.known:
+            return self.known[record(command)] + OVERHEAD
         alike = [s for other, s in self.taken.items() if kind(other) == kind(command)]
         return sum(alike) / len(alike) if alike else GUESS + OVERHEAD
+
+
+def record(command: str) -> str:
+    """What a stage calls its record of time: its module and arguments (``stages/command.py``).
+
+    There is no way back, for a value such as alpha_1e-3 has a dash of its own.
+    """
+    words = command.split()
+    return "-".join([words[2].removeprefix("stages."), *words[3:]]) if len(words) > 2 else command
 
 
 def kind(command: str) -> str:
@@ -91,14 +100,13 @@ def stage_of(line: str) -> str | None:
 
 
 def read_times(folder: Path) -> dict[str, float]:
-    """Seconds by command, of every stage that left its time; what cannot be read is not there."""
+    """Seconds of every stage that left its time, by name of the record; what cannot be read is not there."""
     found = {}
     for path in folder.glob("*.json"):
         try:
-            name, seconds = path.stem, float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+            found[path.stem] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        found[f"python -m stages.{name.replace('-', ' ')}"] = seconds
     return found
 
 

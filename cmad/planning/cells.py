@@ -1,4 +1,4 @@
-"""The trainings of a grid, data set by data set."""
+"""What the grids train, data set by data set, by the names that DVC gives the stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,46 +6,124 @@ from typing import Any
 
 from cmad.combinations import COMBINATIONS
 from cmad.config.overrides import override
-from cmad.config.schema import Config, Student
+from cmad.config.schema import Config, Keep, Student
+from cmad.config.sweeps import sweep
 from cmad.entries import Entry, entries
+
+# What a sweep changes.
+_SWEPT = "cmad"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The main grid or the second one, as far as it says what runs.
+
+    Attributes:
+        datasets: on which all else runs.
+        rows: of the tables.
+        sweeps: values of single knobs.
+        suffix: of the names of its stages in ``dvc.yaml``.
+    """
+
+    datasets: tuple[str, ...]
+    rows: tuple[Entry, ...]
+    sweeps: tuple[str, ...]
+    suffix: str
+
+    def stage(self, name: str, *values: str) -> str:
+        """A stage as DVC prints it, e.g. "student_also@demo-cmad"."""
+        return f"{name}{self.suffix}@{'-'.join(values)}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the tables on one data set.
+    """One row of the tables, or one value of a sweep, on one data set.
 
     Attributes:
-        row: of the tables.
+        stage: that trains it, as DVC prints it.
+        time: what the stage calls its record of time.
+        folder: that it leaves, from the data set's.
         method: the system behind it.
         options: the system's own section.
-        student: its settings, the variant's overrides applied.
-        models: networks for each seed; 0 where nothing is trained.
+        student: its settings, the overrides of the variant and the sweep applied.
+        keep: what it leaves of each model; None where that is scores alone.
+        combinations: one model for each, and each seed; None stands for all seven at once.
     """
 
-    row: Entry
+    stage: str
+    time: str
+    folder: str
     method: str
     options: Mapping[str, Any]
     student: Student
-    models: int
+    keep: Keep | None
+    combinations: tuple[int | None, ...]
+
+    @property
+    def models(self) -> int:
+        """Networks for each seed; 0 where nothing is trained."""
+        return len(self.combinations)
 
 
-def cells(config: Config, dataset: str) -> list[Cell]:
-    """What is trained on one data set beside its teachers, in the order of the tables."""
-    preset = config.presets[dataset]
-    found = []
-    for row in entries(config.variants, config.unified, config.customised):
-        if row.system is not None:
-            models = len(COMBINATIONS) if row.customised else 1
-            found.append(Cell(row, row.system, preset.systems[row.system], preset.student, models))
-            continue
-        definition = config.definitions[row.name]
-        student = override(preset.student, definition.student)
-        found.append(Cell(row, definition.method, {}, student, 0 if definition.method == "tea" else 1))
-    return found
+def grids(config: Config) -> tuple[Grid, Grid]:
+    """The main grid and the second one."""
+    also = config.also
+    rows = entries(config.variants, config.unified, config.customised)
+    return (
+        Grid(config.datasets, rows, config.sweeps, ""),
+        Grid(also.datasets, entries(also.variants, (), ()), also.sweeps, "_also"),
+    )
 
 
-def time_name(dataset: str, row: Entry) -> str:
-    """What the stage that trains a row calls its record of time."""
-    if row.system is None:
-        return f"student-{dataset}-{row.name}"
-    return f"system-{dataset}-{row.system}-{'customised' if row.customised else 'unified'}"
+def cells(config: Config, grid: Grid, dataset: str) -> list[Cell]:
+    """What a grid trains on a data set beside its teachers: rows in the order of the tables, then sweeps."""
+    rows = [
+        _variant(config, grid, dataset, row.name)
+        if row.system is None
+        else _system(config, grid, dataset, row)
+        for row in grid.rows
+    ]
+    return [*rows, *(_value(config, grid, dataset, name) for name in grid.sweeps)]
+
+
+def _system(config: Config, grid: Grid, dataset: str, row: Entry) -> Cell:
+    assert row.system is not None
+    preset, scope = config.presets[dataset], "customised" if row.customised else "unified"
+    return Cell(
+        stage=grid.stage(scope, dataset, row.system),
+        time=f"system-{dataset}-{row.system}-{scope}",
+        folder=f"students/{row.name}",
+        method=row.system,
+        options=preset.systems[row.system],
+        student=preset.student,
+        keep=preset.keep,
+        combinations=tuple(range(len(COMBINATIONS))) if row.customised else (None,),
+    )
+
+
+def _variant(config: Config, grid: Grid, dataset: str, name: str) -> Cell:
+    preset, definition = config.presets[dataset], config.definitions[name]
+    return Cell(
+        stage=grid.stage("student", dataset, name),
+        time=f"student-{dataset}-{name}",
+        folder=f"students/{name}",
+        method=definition.method,
+        options={},
+        student=override(preset.student, definition.student),
+        keep=preset.keep,
+        combinations=() if definition.method == "tea" else (None,),
+    )
+
+
+def _value(config: Config, grid: Grid, dataset: str, name: str) -> Cell:
+    own = override(config.presets[dataset].student, config.definitions[_SWEPT].student)
+    return Cell(
+        stage=grid.stage("sweep", dataset, name),
+        time=f"sweep-{dataset}-{name}",
+        folder=f"sweeps/{name}",
+        method="cmad",
+        options={},
+        student=override(own, sweep(name).changes),
+        keep=None,
+        combinations=(None,),
+    )

@@ -6,8 +6,11 @@ from typing import Literal
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.config.schema import Preprocess
 from cmad.planning.shapes import Shapes
+from cmad.scores.metrics import METRICS, PRIMARY
 
 _FLOAT = 4
+# A line of a table of scores, about: seed, combination, metric, value and n.
+_SCORE = 36
 
 
 def checkpoint_bytes(
@@ -44,6 +47,14 @@ def teacher_bytes(weights: int, shapes: Shapes, width: int) -> int:
 def evaluation_bytes(rows: int, seeds: int, shapes: Shapes, ratios: int) -> int:
     """The predictions on test that the tables are made of."""
     return _FLOAT * rows * seeds * (len(COMBINATIONS) + ratios) * shapes.counts["test"] * shapes.task.outputs
+
+
+def scores_bytes(seeds: int, shapes: Shapes) -> int:
+    """The scores on test, which are all that a value of a sweep leaves."""
+    metrics = len(METRICS[shapes.task.kind])
+    if shapes.task.kind == "binary":
+        metrics += len(PRIMARY) * len(shapes.task.names)
+    return _SCORE * seeds * len(COMBINATIONS) * metrics
 
 
 def store_bytes(store: Path, params: Preprocess, shapes: Shapes) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cmad.config.schema import Config
-from cmad.entries import entries
+from cmad.planning.cells import Grid, grids
 from cmad.report.table import aligned
 
 _HOUR, _DAY = 3600, 86400
@@ -15,7 +15,7 @@ class Line:
     """One stage of one data set.
 
     Attributes:
-        stage: its row of the tables, or preprocess, teacher, evaluate.
+        stage: as DVC prints it.
         models: that it trains, of all seeds; None where it trains none by nature.
         seconds: that it takes; None where unknown.
         source: where the time comes from, or why there is none.
@@ -30,17 +30,17 @@ class Line:
 
 
 def markdown(config: Config, of: Mapping[str, list[Line]]) -> str:
-    """The grid in a sentence, a table for each data set, and the sums.
+    """The grids in a sentence each, a table for each data set, and the sums.
 
     Args:
         of: lines by data set.
     """
-    rows = entries(config.variants, config.unified, config.customised)
+    main, also = grids(config)
     blocks = [
         "# Plan",
-        f"{_count(len(config.datasets), 'data set')} ({', '.join(config.datasets)}), "
-        f"{_count(len(rows), 'row')}, {_count(len(config.seeds), 'seed')} "
+        f"{_contents(main)}, {_count(len(config.seeds), 'seed')} "
         f"({', '.join(map(str, config.seeds))}), {_count(config.threads, 'thread')}. "
+        f"{f'The second grid: {_contents(also)}. ' if also.datasets else ''}"
         "Times are those of this machine, one stage after the other; what DVC has in its cache is not run.",
     ]
     for dataset, lines in of.items():
@@ -48,6 +48,12 @@ def markdown(config: Config, of: Mapping[str, list[Line]]) -> str:
     every = [line for lines in of.values() for line in lines]
     blocks += ["## Sum", _sum(every)]
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def _contents(grid: Grid) -> str:
+    sweeps = f", {_count(len(grid.sweeps), 'value')} of sweeps" if grid.sweeps else ""
+    names = ", ".join(grid.datasets)
+    return f"{_count(len(grid.datasets), 'data set')} ({names}), {_count(len(grid.rows), 'row')}{sweeps}"
 
 
 def duration(seconds: float) -> str:

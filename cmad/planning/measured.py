@@ -14,19 +14,31 @@ def recorded(times: Path, name: str) -> float | None:
         return None
 
 
-def scaled(seconds: float, log: Path, epochs: int) -> tuple[float, bool]:
-    """A time as if ``epochs`` had been trained, of all seeds and models together.
+def epochs_of(log: Path) -> int | None:
+    """Epochs behind a training's log, which has a row for each, of all seeds and models together."""
+    try:
+        return len(pd.read_csv(log, usecols=["epoch"]))
+    except (OSError, ValueError):
+        return None
+
+
+def seeds_of(scores: Path) -> int | None:
+    """Seeds behind the scores of a value of a sweep, which leaves no log."""
+    try:
+        return int(pd.read_csv(scores, usecols=["seed"])["seed"].nunique())
+    except (OSError, ValueError):
+        return None
+
+
+def scaled(seconds: float, then: int | None, now: int) -> tuple[float, bool]:
+    """A time as if ``now`` epochs or seeds had been trained.
 
     Args:
-        log: of the training that took the time, a row for each epoch.
+        then: how many took the time; None where unknown, and the time stays as it is.
 
     Returns:
-        The seconds, and whether they had to be scaled. Without a log the time stays as it is.
+        The seconds, and whether they had to be scaled.
     """
-    try:
-        then = len(pd.read_csv(log, usecols=["epoch"]))
-    except (OSError, ValueError):
+    if not then or then == now:
         return seconds, False
-    if then == 0 or then == epochs:
-        return seconds, False
-    return seconds * epochs / then, True
+    return seconds * now / then, True

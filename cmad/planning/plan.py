@@ -1,4 +1,4 @@
-"""What a grid will run, and its time and disk."""
+"""What the grids will run, and its time and disk."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from cmad.combinations import COMBINATIONS
 from cmad.config.load import load
 from cmad.config.schema import Config, Preset, Student, Teacher
 from cmad.device import choose_device
@@ -20,15 +19,22 @@ from cmad.planning.calibrate import (
     student_method,
     teacher_method,
 )
-from cmad.planning.cells import Cell, cells, time_name
-from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, store_bytes, teacher_bytes
+from cmad.planning.cells import Cell, Grid, cells, grids
+from cmad.planning.disk import (
+    checkpoint_bytes,
+    evaluation_bytes,
+    scores_bytes,
+    store_bytes,
+    teacher_bytes,
+)
 from cmad.planning.markdown import Line, markdown
-from cmad.planning.measured import recorded, scaled
+from cmad.planning.measured import epochs_of, recorded, scaled, seeds_of
 from cmad.planning.memory import available, training_bytes
 from cmad.planning.shapes import Shapes, shapes_of
 from cmad.randomness import torch_threads
 
-MEASURED, SCALED = "its last run here", "its last run here, scaled to these epochs"
+MEASURED = "its last run here"
+SCALED_EPOCHS, SCALED_SEEDS = f"{MEASURED}, scaled to these epochs", f"{MEASURED}, scaled to these seeds"
 CALIBRATED, NOTHING = "a few steps on random batches", "trains nothing"
 UNKNOWN_SIZES = "unknown: run its preprocess stage first"
 
@@ -63,117 +69,133 @@ def plan(params: Path, data: Path) -> str:
     """
     config = load(params)
     with torch_threads(config.threads):
-        of = {dataset: _Planner(config, dataset, data).lines() for dataset in config.datasets}
+        of = {
+            dataset: _Planner(config, grid, dataset, data).lines()
+            for grid in grids(config)
+            for dataset in grid.datasets
+        }
     return markdown(config, of)
 
 
 class _Planner:
-    """The lines of one data set; costs of rows that train alike are measured once."""
+    """The lines of one data set; costs of stages that train alike are measured once."""
 
-    def __init__(self, config: Config, dataset: str, data: Path) -> None:
-        self.config, self.dataset = config, dataset
+    def __init__(self, config: Config, grid: Grid, dataset: str, data: Path) -> None:
+        self.config, self.grid, self.dataset = config, grid, dataset
         self.preset: Preset = config.presets[dataset]
         self.times, self.here = data / "times", data / "runs" / dataset
         self.shapes: Shapes | None = None
         self.max_frames = vars(self.preset.preprocess.max_frames)
         self.device = choose_device(config.device)
-        self._costs: dict[tuple[str, int, int | None], Cost] = {}
+        self._costs: dict[tuple[str, int, int | None, int | None], Cost] = {}
 
     def lines(self) -> list[Line]:
         """One for each stage."""
-        rows = cells(self.config, self.dataset)
-        seeds = len(self.config.seeds)
+        trained = cells(self.config, self.grid, self.dataset)
         why = UNKNOWN_SIZES
         try:
             self.shapes = shapes_of(self.dataset, self.preset.preprocess, self.here / "store")
         except UserError as error:
             why = f"cannot run: {error}"
         if self.shapes is None:
-            names = ["preprocess", "teacher", *(cell.row.name for cell in rows), "evaluate"]
+            first, last = map(self._stage, ("preprocess", "teacher")), self._stage("evaluate")
+            names = [*first, *(cell.stage for cell in trained), last]
             return [Line(name, None, None, why, None) for name in names]
-        shapes, ratios = self.shapes, len(self.preset.evaluate.drop_ratios)
+        shapes = self.shapes
         found = [self._preprocess(shapes), self._teacher(shapes)]
-        for cell in tqdm(rows, desc=f"plan {self.dataset}", unit="row", disable=None):
-            try:
-                found.append(self._row(shapes, cell))
-            except UserError as error:
-                found.append(Line(cell.row.name, cell.models * seeds, None, f"cannot run: {error}", None))
-        disk = evaluation_bytes(len(rows), seeds, shapes, ratios)
-        seconds = recorded(self.times, f"evaluate-{self.dataset}")
-        if seconds is not None:
-            return [*found, Line("evaluate", None, seconds, MEASURED, disk)]
-        costs = list(self._costs.values())
-        if not costs:
-            return [*found, Line("evaluate", None, None, "unknown", disk)]
-        mean = sum(c.predict + ratios * c.predict_full for c in costs) / len(costs)
-        return [
-            *found,
-            Line("evaluate", None, mean * shapes.counts["test"] * len(rows) * seeds, CALIBRATED, disk),
-        ]
+        for cell in tqdm(trained, desc=f"plan {self.dataset}", unit="stage", disable=None):
+            found.append(self._cell(shapes, cell))
+        return [*found, self._evaluate(shapes)]
+
+    def _stage(self, name: str) -> str:
+        return self.grid.stage(name, self.dataset)
 
     def _preprocess(self, shapes: Shapes) -> Line:
         seconds = recorded(self.times, f"preprocess-{self.dataset}")
         disk = store_bytes(self.here / "store", self.preset.preprocess, shapes)
         source = "unknown: it did not run here yet" if seconds is None else MEASURED
-        return Line("preprocess", None, seconds, source, disk)
+        return Line(self._stage("preprocess"), None, seconds, source, disk)
 
     def _teacher(self, shapes: Shapes) -> Line:
-        teacher, seeds = self.preset.teacher, len(self.config.seeds)
+        stage, teacher, seeds = self._stage("teacher"), self.preset.teacher, len(self.config.seeds)
         width = self.preset.network.width
         try:
             weights, _ = self._size(None)
             disk = seeds * teacher_bytes(weights, shapes, width)
             if teacher.checkpoint is not None:
-                return Line("teacher", 0, None, "is taken in", disk)
-            known = self._recorded(f"teacher-{self.dataset}", self.here / "teacher", teacher.epochs * seeds)
-            if known is not None:
-                return Line("teacher", seeds, *known, disk)
+                return Line(stage, 0, None, "is taken in", disk)
+            seconds = recorded(self.times, f"teacher-{self.dataset}")
+            if seconds is not None:
+                then = epochs_of(self.here / "teacher" / "log.csv")
+                seconds, changed = scaled(seconds, then, teacher.epochs * seeds)
+                return Line(stage, seeds, seconds, SCALED_EPOCHS if changed else MEASURED, disk)
             self._check_memory(weights)
             cost = self._teacher_cost(shapes, teacher)
         except UserError as error:
-            return Line("teacher", seeds, None, f"cannot run: {error}", None)
-        return Line("teacher", seeds, seeds * _seconds(cost, teacher, shapes), CALIBRATED, disk)
+            return Line(stage, seeds, None, f"cannot run: {error}", None)
+        return Line(stage, seeds, seeds * _seconds(cost, teacher, shapes), CALIBRATED, disk)
 
-    def _row(self, shapes: Shapes, cell: Cell) -> Line:
-        seeds = len(self.config.seeds)
-        models, keep = cell.models * seeds, self.preset.keep
+    def _cell(self, shapes: Shapes, cell: Cell) -> Line:
+        models = cell.models * len(self.config.seeds)
+        try:
+            weights, of_encoder = self._size(cell if models else None)
+            disk = self._disk(shapes, cell, weights, of_encoder)
+            seconds, source = self._time(shapes, cell, weights)
+        except UserError as error:
+            return Line(cell.stage, models, None, f"cannot run: {error}", None)
+        return Line(cell.stage, models, seconds, source, disk)
+
+    def _disk(self, shapes: Shapes, cell: Cell, weights: int, of_encoder: int) -> int:
+        keep, seeds = cell.keep, len(self.config.seeds)
+        if keep is None:
+            return scores_bytes(seeds, shapes)
+        width, ratios = self.preset.network.width, len(keep.drop_ratios)
+        # Where nothing is trained, the teacher stands in.
+        models = seeds * max(1, cell.models)
+        return models * checkpoint_bytes(weights, of_encoder, keep.weights, shapes, width, ratios)
+
+    def _time(self, shapes: Shapes, cell: Cell, weights: int) -> tuple[float, str]:
         if not cell.models:
-            weights, of_encoder = self._size(None)
-            disk = checkpoint_bytes(
-                weights, of_encoder, keep.weights, shapes, self.preset.network.width, len(keep.drop_ratios)
-            )
-            return Line(cell.row.name, 0, 0.0, NOTHING, seeds * disk)
-        weights, of_encoder = self._size(cell)
-        disk = models * checkpoint_bytes(
-            weights, of_encoder, keep.weights, shapes, self.preset.network.width, len(keep.drop_ratios)
-        )
-        folder = self.here / "students" / cell.row.name
-        known = self._recorded(time_name(self.dataset, cell.row), folder, cell.student.epochs * models)
-        if known is not None:
-            return Line(cell.row.name, models, *known, disk)
+            return 0.0, NOTHING
+        seconds = recorded(self.times, cell.time)
+        if seconds is not None:
+            return self._rescaled(seconds, cell)
         self._check_memory(weights)
-        combinations = range(len(COMBINATIONS)) if cell.row.customised else (None,)
-        seconds = sum(
-            _seconds(self._student_cost(shapes, cell, combination), cell.student, shapes)
-            for combination in combinations
-        )
-        return Line(cell.row.name, models, seeds * seconds, CALIBRATED, disk)
+        each = (self._student_cost(shapes, cell, combination) for combination in cell.combinations)
+        of_one_seed = sum(_seconds(cost, cell.student, shapes) for cost in each)
+        return len(self.config.seeds) * of_one_seed, CALIBRATED
 
-    def _recorded(self, name: str, folder: Path, epochs: int) -> tuple[float, str] | None:
-        seconds = recorded(self.times, name)
-        if seconds is None:
-            return None
-        seconds, changed = scaled(seconds, folder / "log.csv", epochs)
-        return seconds, SCALED if changed else MEASURED
+    def _rescaled(self, seconds: float, cell: Cell) -> tuple[float, str]:
+        folder, seeds = self.here / cell.folder, len(self.config.seeds)
+        if cell.keep is None:
+            seconds, changed = scaled(seconds, seeds_of(folder / "scores.csv"), seeds)
+            return seconds, SCALED_SEEDS if changed else MEASURED
+        epochs = cell.student.epochs * cell.models * seeds
+        seconds, changed = scaled(seconds, epochs_of(folder / "log.csv"), epochs)
+        return seconds, SCALED_EPOCHS if changed else MEASURED
+
+    def _evaluate(self, shapes: Shapes) -> Line:
+        ratios = len(self.preset.evaluate.drop_ratios)
+        rows, seeds = len(self.grid.rows), len(self.config.seeds)
+        disk = evaluation_bytes(rows, seeds, shapes, ratios)
+        seconds = recorded(self.times, f"evaluate{self.grid.suffix}-{self.dataset}")
+        if seconds is not None:
+            return Line(self._stage("evaluate"), None, seconds, MEASURED, disk)
+        costs = list(self._costs.values())
+        if not costs:
+            return Line(self._stage("evaluate"), None, None, "unknown", disk)
+        mean = sum(c.predict + ratios * c.predict_full for c in costs) / len(costs)
+        seconds = mean * shapes.counts["test"] * rows * seeds
+        return Line(self._stage("evaluate"), None, seconds, CALIBRATED, disk)
 
     def _size(self, cell: Cell | None) -> tuple[int, int]:
-        """Weights of a row's network, or the teacher's; built without memory where no file is read for it."""
+        """Weights of a cell's network, or the teacher's; built without memory where it needs no file."""
         assert self.shapes is not None
         device = torch.device("meta" if self.shapes.encoder is None else "cpu")
         with device:
             if cell is None:
                 return count(teacher_method(self.shapes, self.preset.network, self.max_frames, None).network)
-            return count(self._method(self.shapes, cell, 0 if cell.row.customised else None, device).network)
+            return count(self._method(self.shapes, cell, cell.combinations[0], device).network)
 
     def _method(self, shapes: Shapes, cell: Cell, combination: int | None, device: torch.device) -> Method:
         return student_method(
@@ -196,7 +218,7 @@ class _Planner:
             )
 
     def _teacher_cost(self, shapes: Shapes, teacher: Teacher) -> Cost:
-        key = ("teacher", teacher.batch, None)
+        key = ("teacher", teacher.batch, teacher.micro_batch, None)
         if key not in self._costs:
             method = teacher_method(shapes, self.preset.network, self.max_frames, teacher.micro_batch)
             method.network.to(self.device)
@@ -204,7 +226,7 @@ class _Planner:
         return self._costs[key]
 
     def _student_cost(self, shapes: Shapes, cell: Cell, combination: int | None) -> Cost:
-        key = (cell.method, cell.student.batch, combination)
+        key = (cell.method, cell.student.batch, cell.student.micro_batch, combination)
         if key not in self._costs:
             method = self._method(shapes, cell, combination, self.device)
             self._costs[key] = self._cost(method, shapes, cell.student, taught=True)
