@@ -86,6 +86,16 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
             r"a t5 model is no encoder of text alone; set preprocess.text.encoder",
         ),
         (json.dumps({"model_type": "resnet"}), r"a resnet model is no encoder of text alone"),
+        (json.dumps({"model_type": "bert", "hidden_size": "wide"}), r"config.json: .*; set"),
+        (json.dumps({"model_type": "bert", "num_attention_heads": []}), r"config.json: .*; set"),
+        (
+            json.dumps({"model_type": "bert", "attn_implementation": "owner/kernel"}),
+            r"config.json: attn_implementation is not taken from a file; remove it",
+        ),
+        (
+            json.dumps({"model_type": "bert", "quantization_config": {}}),
+            r"config.json: quantization_config is not taken from a file; remove it",
+        ),
     ],
 )
 def test_a_config_that_is_none_of_an_encoder_is_refused(config: str, match: str, tmp_path: Path) -> None:

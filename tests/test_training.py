@@ -152,8 +152,11 @@ def test_teacher_cache_equals_the_teacher_run_on_full_input(world: World, tmp_pa
     assert torch.equal(loaded.outputs.nan_to_num(), world.cache.outputs.nan_to_num())
 
 
-def test_unreadable_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / "cache.npz").write_bytes(b"no zip")
+@pytest.mark.parametrize("half", [False, True])
+def test_unreadable_cache_is_named(world: World, tmp_path: Path, half: bool) -> None:
+    save_cache(tmp_path / "cache.npz", world.cache)
+    whole = (tmp_path / "cache.npz").read_bytes()
+    (tmp_path / "cache.npz").write_bytes(whole[: len(whole) // 2] if half else b"no zip")
     with pytest.raises(UserError, match=r"cache\.npz: not readable teacher outputs; run the teacher stage"):
         load_cache(tmp_path / "cache.npz", CPU)
 

@@ -1,5 +1,6 @@
 """A language model of transformers: its traits from its config, and the model itself."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from cmad.language.quiet import quiet
 
 # These count positions from the padding id plus one, so that fewer than the table's rows can be used.
 _OFFSET = ("roberta", "camembert", "data2vec-text", "ibert", "mpnet")
+
+# Keys of a config that make transformers look for kernels or quantisers outside itself.
+_FOREIGN = frozenset({"attn_implementation", "_attn_implementation", "quantization_config"})
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,14 @@ def traits(folder: Path) -> Traits:
     Raises:
         UserError: the config cannot be read, or it is not one of an encoder of text.
     """
+    _check_plain(folder / "config.json")
     with quiet():
         from transformers import AutoConfig
 
         try:
             config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
+        # What a faulty config makes transformers raise is of no few kinds.
+        except Exception as error:
             raise UserError(f"{folder / 'config.json'}: {_first_line(error)}; set {KEY} to another") from None
     width, vocabulary = (getattr(config, name, None) for name in ("hidden_size", "vocab_size"))
     if not isinstance(width, int) or not isinstance(vocabulary, int) or config.is_encoder_decoder:
@@ -71,6 +77,7 @@ def load_model(folder: Path) -> Any:
 
     from cmad.randomness import torch_seeded
 
+    _check_plain(folder / "config.json")
     # A model class draws initial weights before it loads: chance elsewhere must not notice.
     with quiet(), torch_seeded(0, "encoder"):
         from transformers import AutoModel
@@ -88,7 +95,7 @@ def load_model(folder: Path) -> Any:
             except TypeError:
                 # A class that knows no pooling layer.
                 model, info = AutoModel.from_pretrained(folder, **settings)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:
             raise UserError(f"{folder}: not a readable model ({_first_line(error)}); get it again") from None
     # Without a word, transformers would leave what the file lacks at random values.
     absent = sorted(name for name in info["missing_keys"] if "pooler" not in name)
@@ -98,6 +105,17 @@ def load_model(folder: Path) -> Any:
             "than config.json says; get the model again"
         )
     return model.eval()
+
+
+def _check_plain(path: Path) -> None:
+    """Refuse a config that asks for more than a model of transformers: it could name code to fetch."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: {_first_line(error)}; set {KEY} to another") from None
+    asked = sorted(set(config) & _FOREIGN) if isinstance(config, dict) else []
+    if asked:
+        raise UserError(f"{path}: {asked[0]} is not taken from a file; remove it, or set {KEY} to another")
 
 
 def _first_line(error: Exception) -> str:

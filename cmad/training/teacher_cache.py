@@ -1,5 +1,7 @@
 """The frozen teacher's outputs on train: computed once, kept as an artifact, cut into batches."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,5 +75,5 @@ def load_cache(path: Path, device: torch.device) -> TeacherCache:
         with np.load(path, allow_pickle=False) as arrays:
             parts: dict[str, Any] = {n: torch.from_numpy(arrays[n]).to(device) for n in arrays.files}
         return TeacherCache(**parts)
-    except (OSError, ValueError, TypeError, EOFError):
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise UserError(f"{path}: not readable teacher outputs; run the teacher stage again") from None
