@@ -235,7 +235,7 @@ def test_what_is_wrong_is_one_line_and_status_1(tmp_path: Path) -> None:
 
 
 def test_several_pickles_in_a_folder_must_be_named(tmp_path: Path) -> None:
-    for name in ("a.pkl", "b.pkl"):
+    for name in ("a.pkl", "b.PICKLE", "c.p"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UserError, match=r"2 pickles \(a.pkl, b.pkl\); name the one"):
+    with pytest.raises(UserError, match=r"3 pickles \(a.pkl, b.PICKLE, c.p\); name the one"):
         open_raw(tmp_path)

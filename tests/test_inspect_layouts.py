@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 
+from cmad.errors import UserError
 from cmad.inspection.compare import nearest
 from cmad.inspection.inspect import TEXT, inspect
 from cmad.inspection.look import look
@@ -16,6 +19,8 @@ from tests.generators.mag import make_mag, write_mag
 from tests.generators.mmsa import make_mmsa, write_mmsa
 from tests.generators.mult import make_mult, write_mult
 
+Name = Literal["iemocap", "mosei"]
+NAMES: tuple[Name, ...] = ("iemocap", "mosei")
 Case = tuple[str, Kind, str, str, Callable[[Path], Path]]
 CASES: dict[str, Case] = {
     "mosei": ("mag", "regression", "words", "CMU-MOSEI", lambda p: write_mag(p, make_mag())),
@@ -26,6 +31,23 @@ CASES: dict[str, Case] = {
     "mustard": ("hkt", "classes", "words", "MUStARD", lambda p: write_hkt(p, make_hkt())),
     "cherma": ("cherma", "classes", "frames", "CHERMA", lambda p: write_cherma(p)),
 }
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "x.P", "x.pickle"])
+def test_the_one_pickle_of_a_folder_is_opened(tmp_path: Path, name: str) -> None:
+    write_mag(tmp_path / name, make_mag())
+    assert open_raw(tmp_path).layout == "mag"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_wrong_is_told_and_not_the_other_task(tmp_path: Path, name: Name) -> None:
+    content = make_mult(name)
+    content["train"]["audio"][:] = np.nan
+    with pytest.raises(UserError, match="audio: features has no finite value in train"):
+        open_raw(write_mult(tmp_path / "x.pkl", content))
+    content["train"]["labels"] = content["train"]["labels"][:, :0]
+    with pytest.raises(UserError, match="labels are "):
+        open_raw(write_mult(tmp_path / "x.pkl", content))
 
 
 @pytest.mark.parametrize("name", CASES)
