@@ -91,6 +91,17 @@ def change(i: int, **fields: Any) -> Spoil:
     return spoil
 
 
+def claim(shape: str) -> Spoil:
+    """Let the head of one text file say another shape."""
+
+    def spoil(folder: Path) -> None:
+        with (folder / "text/dev/dev_00001.npy").open("wb") as file:
+            head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+            file.write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + b"\0" * 40)
+
+    return spoil
+
+
 BAD: dict[str, tuple[Spoil, str, str]] = {
     "no audio file": (
         lambda folder: (folder / "audio/dev/dev_00001.npy").unlink(),
@@ -111,6 +122,13 @@ BAD: dict[str, tuple[Spoil, str, str]] = {
     ),
     "pickled objects": (
         lambda folder: np.save(folder / "text/dev/dev_00001.npy", np.array([None]), allow_pickle=True),
+        "is no whole array of numbers",
+        "language file is damaged",
+    ),
+    "a negative length": (claim("(-1, 5)"), "is no whole array of numbers", "language file is damaged"),
+    "a length of yes": (claim("(True, 5)"), "is no whole array of numbers", "language file is damaged"),
+    "endless frames without columns": (
+        claim(f"({10**30}, 0)"),
         "is no whole array of numbers",
         "language file is damaged",
     ),

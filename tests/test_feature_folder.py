@@ -1,5 +1,6 @@
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,15 @@ from tests.generators.feature_folder import (
 )
 
 Spoil = Callable[[Path], None]
+
+
+def claim_too_much(folder: Path) -> None:
+    """A small archive whose head says that its features take 80 TB."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**9}, {10**4})}}".ljust(117) + "\n"
+    with zipfile.ZipFile(folder / "audio.npz", "w") as archive:
+        start = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little")
+        archive.writestr("features.npy", start + head.encode())
+        archive.writestr("lengths.npy", b"")
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
@@ -235,6 +245,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     ),
     "other bytes": (replace_bytes("audio.npz", lambda _: b"hello"), "audio.npz: not a readable .npz file"),
     "empty npz": (replace_bytes("audio.npz", lambda _: b""), "audio.npz: not a readable .npz file"),
+    "more than any memory": (claim_too_much, "audio.npz: not a readable .npz file .*save it anew"),
     "pickled objects": (
         change("audio", features=lambda x: x.astype(object)),
         "audio.npz: not a readable .npz file",

@@ -228,6 +228,17 @@ PROGRAMS: dict[str, tuple[bytes, str]] = {
     "text that is not UTF-8": (b"\x80\x04\x8c\x02\xff\xfe.", "text that is not UTF-8"),
     "deep tuple as a key": (b"}" + b"N" + b"\x85" * 200_000 + b"Ns.", "keys are neither"),
     "deep tuple in a set": (b"\x80\x04\x8f(N" + b"\x85" * 200_000 + b"\x90.", "set of something else"),
+    "long tuple as a key": (b"}(" + b"K\x01" * 9 + b"tNs.", "keys are neither"),
+    "long tuple as a key of an ordered one": (
+        b"ccollections\nOrderedDict\n(]]((" + b"K\x01" * 9 + b"tNeatR.",
+        "holds a dictionary that Python does not write",
+    ),
+    "long tuple in a set": (b"\x80\x04\x8f((" + b"K\x01" * 9 + b"t\x90.", "set of something else"),
+    "long tuple in a frozen set": (b"\x80\x04((" + b"K\x01" * 9 + b"t\x91.", "set of something else"),
+    "long tuple in a set of Python 2": (
+        b"c__builtin__\nset\n(](" + b"K\x01" * 9 + b"tatR.",
+        "set of something else",
+    ),
     "list as a key": (b"}]Ns.", "keys are neither"),
     "append to a text": (b"S'x'\nNa.", "treats x as a list"),
     "copies without end": (

@@ -17,10 +17,12 @@ from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.config.schema import Generator, PerModality, Preprocess, Text
 from cmad.errors import UserError
 from cmad.files import sha256
+from cmad.language.align import ZERO, Placement, as_read
 from cmad.raw import demo, frames
 from cmad.raw.feature_folder import read
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
+from cmad.store.clean import Scaling, write_modality
 from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, open_store
 from cmad.store.write import write_store
@@ -176,6 +178,21 @@ def test_non_finite_values_become_0_and_are_counted(tmp_path: Path) -> None:
     write_arrays(folder, "audio", arrays)
     prepare_store(folder, replace(PARAMS, standardise=()), tmp_path / "zeros")
     assert sha256(tmp_path / "store" / "audio.npy") == sha256(tmp_path / "zeros" / "audio.npy")
+
+
+def test_bad_values_are_counted_once_for_each_frame_that_is_kept(tmp_path: Path) -> None:
+    features = np.zeros((4, 2), dtype=np.float32)
+    features[[0, 1, 3], 0] = np.nan
+    stream = Ragged(features, np.array([3, 1]))
+    # Row 0 loses its frame, row 1 stands twice.
+    placement = Placement(np.array([ZERO, 1, 1, 2, ZERO, ZERO, 3, ZERO]), np.array([5, 3]), 4)
+    whole = Scaling(np.zeros(2), np.ones(2), np.zeros(2, dtype=bool))
+    order = np.array([1, 0])
+    found = write_modality(stream, placement, order, 5, whole, False, tmp_path / "a.npy")
+    assert (found.non_finite, found.cut) == (2, 1)
+    assert not np.load(tmp_path / "a.npy").any()
+    found = write_modality(stream, as_read(stream), order, 5, whole, False, tmp_path / "b.npy")
+    assert found.non_finite == 3
 
 
 @pytest.mark.parametrize("standardise", [(), MODALITIES])

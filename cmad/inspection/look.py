@@ -108,7 +108,7 @@ def look(raw: RawData, kind: Kind) -> Found:
             for m, stream in raw.streams.items()
         },
         constant={m: _constant_columns(stream, members["train"]) for m, stream in raw.streams.items()},
-        repeated_ids=len(raw.ids) - len(set(raw.ids)),
+        repeated_ids=raw.repeated_ids,
         shared_groups={f"{a}-{b}": len(groups[a] & groups[b]) for a, b in pairs},
         copies={f"{a}-{b}": sum(c in known[b] for c in by_split[a]) for a, b in pairs},
         within={name: len(each) - len(known[name]) for name, each in by_split.items()},

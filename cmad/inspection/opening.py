@@ -6,12 +6,11 @@ from pathlib import Path
 
 from cmad.config.schema import PerModality, Preprocess, Text
 from cmad.errors import UserError
-from cmad.raw.layouts import Layout, recognise
+from cmad.raw.layouts import Layout, pickles_in, recognise
 from cmad.raw.raw_data import RawData
 from cmad.raw.read import read
 from cmad.task import Kind
 
-LAYOUTS: tuple[Layout, ...] = ("folder", "mag", "mult", "mmsa", "hkt", "cherma")
 # The kinds of labels that a layout can hold, the likelier first.
 _KINDS: dict[str, tuple[Kind, ...]] = {
     "mag": ("regression",),
@@ -20,6 +19,8 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
     "hkt": ("classes",),
     "cherma": ("classes",),
 }
+# How a reader refuses labels of another task than the preset's.
+_OTHER_TASK = "; set preprocess.task: "
 # Nothing is to be cut.
 _WHOLE = 10**6
 # A label column with more different numbers than this is a score, with fewer a class.
@@ -57,24 +58,23 @@ def open_raw(path: Path, layout: Layout | None = None, kind: Kind | None = None)
         raise UserError(f"{path}: no such file or folder; python -m cmad data lists where to get what")
     layout = layout or recognise(path)
     kinds = (kind,) if kind else _KINDS.get(layout) or (_folder_kind(path / "samples.csv"),)
-    refused: UserError | None = None
+    refused: list[UserError] = []
     for each in kinds:
         try:
             return Opened(_read(path, layout, each), layout, each)
         except UserError as error:
-            refused = refused or error
-    assert refused is not None
-    raise refused
+            refused.append(error)
+    # That the labels are of another task says nothing where that one was tried too.
+    raise next((error for error in refused if _OTHER_TASK not in str(error)), refused[-1])
 
 
 def _the_one_pickle(path: Path) -> Path:
     """The pickle of a raw folder that holds no other data."""
     if path.is_dir() and not any((path / name).exists() for name in ("samples.csv", "train.json")):
-        pickles = sorted(path.glob("*.pkl"))
+        pickles = pickles_in(path)
         if len(pickles) > 1:
-            names = ", ".join(file.name for file in pickles)
-            raise UserError(f"{path}: {len(pickles)} pickles ({names}); name the one to inspect")
-        return pickles[0] if pickles else path
+            raise UserError(f"{path}: {len(pickles)} pickles ({', '.join(pickles)}); name the one to inspect")
+        return path / pickles[0] if pickles else path
     return path
 
 

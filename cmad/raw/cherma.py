@@ -18,7 +18,7 @@ from cmad.errors import UserError
 from cmad.files import sha256
 from cmad.raw.check import check
 from cmad.raw.npy_frames import NpyFile, NpyFrames, npy_file
-from cmad.raw.published import BadSampleError, Skips, as_text, check_labels, unique_names
+from cmad.raw.published import BadSampleError, Skips, as_text, check_labels, count_repeated, unique_names
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
 
@@ -92,6 +92,7 @@ def read(folder: Path, params: Preprocess) -> RawData:
         streams={m: _stream(files[m], widths[m]) for m in _PLACES},
         checksums={path.name: sha256(path) for path in lists.values()},
         skipped=dict(sorted(skips.counts.items())),
+        repeated_ids=count_repeated(stems),
     )
     check(raw, str(folder))
     return raw

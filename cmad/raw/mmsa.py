@@ -24,6 +24,7 @@ from cmad.raw.published import (
     as_score,
     as_text,
     check_labels,
+    count_repeated,
     unique_names,
     video_of,
 )
@@ -79,6 +80,7 @@ def read(path: Path, params: Preprocess) -> RawData:
         tokens=None if params.text is None else _tokens(bert, found.kept),
         checksums={path.name: sha256(path)},
         skipped=dict(sorted(skips.counts.items())),
+        repeated_ids=count_repeated(found.ids),
     )
     check(raw, str(path))
     return raw

@@ -16,7 +16,15 @@ from cmad.files import sha256
 from cmad.raw.check import check
 from cmad.raw.layouts import load_as
 from cmad.raw.padded import Rows, Tables, between_zeros, check_tables, take, usable
-from cmad.raw.published import BadSampleError, Skips, as_name, as_score, check_labels, unique_names
+from cmad.raw.published import (
+    BadSampleError,
+    Skips,
+    as_name,
+    as_score,
+    check_labels,
+    count_repeated,
+    unique_names,
+)
 from cmad.raw.raw_data import RawData
 from cmad.splits import SPLITS
 
@@ -59,6 +67,7 @@ def read(path: Path, params: Preprocess) -> RawData:
         streams={m: take(tables, k, {s: rows[s][m] for s in SPLITS}, found.kept) for m, k in KEYS.items()},
         checksums={path.name: sha256(path)},
         skipped=dict(sorted(skips.counts.items())),
+        repeated_ids=count_repeated(found.ids),
     )
     check(raw, str(path))
     return raw

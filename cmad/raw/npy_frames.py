@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from cmad.errors import UserError
 
+# Most entries of one axis.
+_LONGEST = 2**31
+
 
 @dataclass(frozen=True)
 class NpyFile:
@@ -44,6 +47,9 @@ def npy_file(path: Path) -> NpyFile:
             raise ValueError("it is of another version")
         shape, columns_first, dtype = readers[version](file)
         start = file.tell()
+    # A head can claim anything; without columns even an endless array would fit into its file.
+    if not all(type(n) is int and 0 <= n <= _LONGEST for n in shape):
+        raise ValueError("its shape is none")
     if dtype.kind != "f" or start + int(np.prod(shape, dtype=object)) * dtype.itemsize > path.stat().st_size:
         raise ValueError("it is no whole array of floating point numbers")
     return NpyFile(path, shape, dtype, columns_first, start)

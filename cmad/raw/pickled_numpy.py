@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 _CODE = re.compile(r"b1|[iu][1248]|f(2|4|8)|c(8|16)|O8?|[SU][0-9]{1,6}")
 _MOST_AXES = 8
 _SMALL = 256
+# A tuple is hashed anew each time that it is a key, and a pickle may refer to one again and again.
+_LONGEST_KEY = 8
 
 
 class RefusedError(Exception):
@@ -209,11 +211,13 @@ def _dict(args: tuple[Any, ...], budget: Budget) -> dict[Any, Any]:
 
 
 def is_plain(key: Any) -> bool:
-    """Whether hashing it is harmless: a deep tuple would overflow the stack."""
+    """Whether hashing it is harmless: a deep tuple would overflow the stack, a long one takes long."""
     kind = type(key)
     if kind is tuple:
-        return all(is_plain(each) for each in key if type(each) is not tuple) and not any(
-            type(each) is tuple for each in key
+        return (
+            len(key) <= _LONGEST_KEY
+            and all(is_plain(each) for each in key if type(each) is not tuple)
+            and not any(type(each) is tuple for each in key)
         )
     return kind in (str, bytes, int, float, bool, type(None)) or isinstance(key, np.generic)
 

@@ -163,6 +163,11 @@ def unique_names(names: Sequence[str], splits: Sequence[str]) -> list[str]:
     return result
 
 
+def count_repeated(names: Sequence[str]) -> int:
+    """How many ids stand more than once, before ``unique_names`` tells them apart; no name is no id."""
+    return sum(count > 1 for name, count in Counter(names).items() if name)
+
+
 def video_of(name: str) -> str:
     """The video of a segment's name, or "" where the name does not say."""
     found = _SEGMENT.fullmatch(name)

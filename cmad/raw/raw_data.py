@@ -57,6 +57,7 @@ class RawData:
             tokens among them, padding not, or None.
         checksums: SHA-256 by raw file name.
         ceiling: [n, 7, K], the Bayes-optimal outputs per combination, for generated data.
+        repeated_ids: ids that stand more than once in the files, whose samples were renamed.
         skipped: samples left out under ``preprocess.skip_bad``, by reason.
     """
 
@@ -72,3 +73,4 @@ class RawData:
     checksums: Mapping[str, str] = field(default_factory=dict)
     ceiling: NDArray[np.float64] | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
+    repeated_ids: int = 0

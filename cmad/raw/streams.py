@@ -34,7 +34,15 @@ def read_stream(path: Path, samples: int) -> Ragged:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; see data/README.md for its format") from None
     # A damaged archive surfaces as any of these.
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: not a readable .npz file ({reason}); save it anew with numpy.savez"

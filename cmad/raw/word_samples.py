@@ -13,7 +13,7 @@ from cmad.errors import UserError
 from cmad.files import sha256
 from cmad.raw.check import check
 from cmad.raw.layouts import Layout, load_as
-from cmad.raw.published import BadSampleError, Skips, check_labels, join, unique_names
+from cmad.raw.published import BadSampleError, Skips, check_labels, count_repeated, join, unique_names
 from cmad.raw.raw_data import RawData, Words
 
 MODALITIES = ("audio", "vision")
@@ -68,7 +68,7 @@ def read_words(path: Path, layout: WordLayout, skip_bad: bool) -> RawData:
     labels = np.array([each.label for each in samples], dtype=np.int64 if layout.classes else np.float64)
     if layout.classes:
         check_labels(labels, splits, layout.classes, path)
-    ids = unique_names([each.name for each in samples], splits)
+    names = [each.name for each in samples]
     groups = [each.group for each in samples]
     words = [each.words for each in samples]
     frames_of = {m: [getattr(each, m) for each in samples] for m in MODALITIES}
@@ -76,7 +76,7 @@ def read_words(path: Path, layout: WordLayout, skip_bad: bool) -> RawData:
     # Joining lets go of each sample's own arrays; nothing else may hold them.
     del samples
     raw = RawData(
-        ids=ids,
+        ids=unique_names(names, splits),
         splits=splits,
         groups=groups,
         labels=labels,
@@ -85,6 +85,7 @@ def read_words(path: Path, layout: WordLayout, skip_bad: bool) -> RawData:
         words=words,
         checksums={path.name: sha256(path)},
         skipped=dict(sorted(skips.counts.items())),
+        repeated_ids=count_repeated(names),
     )
     check(raw, str(path))
     return raw

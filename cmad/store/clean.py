@@ -32,7 +32,8 @@ class Cleaned:
 
     Attributes:
         lengths: int64 [n], frames kept of each sample, in the store's order.
-        non_finite: values replaced by 0 among the frames kept.
+        non_finite: values replaced by 0 among the frames kept; a frame that stands at several tokens
+            counts once.
         constant: columns that do not vary over the kept train frames; they are 0 in the store.
         cut: frames left out because their stream was longer than the most kept, or because none of
             their word's tokens is there.
@@ -98,11 +99,15 @@ def write_modality(
         start += len(block)
         non_finite += bad
     target.flush()
+    kept = np.unique(rows[~zero])
+    if len(kept) < len(rows):
+        # Frames of zeros were read as row 0, and rows stand more than once.
+        non_finite = sum(bad for _, bad in blocks(stream, kept))
     return Cleaned(
         lengths=np.minimum(placement.lengths[order], longest),
         non_finite=non_finite,
         constant=int(scaling.constant.sum()),
-        cut=placement.offered - len(np.unique(rows[~zero])),
+        cut=placement.offered - len(kept),
     )
 
 
