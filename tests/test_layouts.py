@@ -43,6 +43,19 @@ def test_pickles_are_recognised(tmp_path: Path, layout: Layout) -> None:
     assert recognise(tmp_path) == layout
 
 
+@pytest.mark.parametrize("first", [None, (), ("a", "b"), 7])
+@pytest.mark.parametrize("layout", ["mag", "hkt"])
+def test_a_damaged_first_sample_hides_no_layout(tmp_path: Path, layout: Layout, first: Any) -> None:
+    content: dict[str, list[Any]] = make_mag() if layout == "mag" else make_hkt()
+    content["train"][0] = first
+    (write_mag if layout == "mag" else write_hkt)(tmp_path / "x.pkl", content)
+    assert recognise(tmp_path / "x.pkl") == layout
+    raw = read(tmp_path, params(layout, TASKS[layout], text=MINILM, skip_bad=True))
+    assert (len(raw.ids), sum(raw.skipped.values())) == (23, 1)
+    with pytest.raises(UserError, match="train sample 0"):
+        read(tmp_path, params(layout, TASKS[layout], text=MINILM))
+
+
 def test_unaligned_files_are_recognised(tmp_path: Path) -> None:
     assert recognise(write_mmsa(tmp_path / "x.pkl", make_mmsa(aligned=False))) == "mmsa"
     assert recognise(write_mult(tmp_path / "x.pkl", make_mult("mosei", aligned=False))) == "mult"

@@ -19,6 +19,8 @@ TITLES: Mapping[Layout, str] = {
 }
 # What the owners call each split.
 _SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "valid", "val"), "test": ("test",)}
+# Items of train among which one must be of known form; a damaged one may stand before it.
+_FIRST = 50
 _PICKLES = (".pkl", ".pickle", ".p")
 
 
@@ -82,11 +84,12 @@ def layout_of(content: Any, path: Path) -> Layout:
             f"{path}: train holds {_words(train)}, neither MulT's nor MMSA's names; "
             "give a published file, see data/README.md"
         )
-    sizes = _sizes(train)
-    if sizes == (4, 4, 4):
-        return "hkt"
-    if sizes[:2] == (3, 3):
-        return "mag"
+    for item in train[:_FIRST] if isinstance(train, list | tuple) else ():
+        sizes = _sizes(item)
+        if sizes == (4, 4, 4):
+            return "hkt"
+        if sizes[:2] == (3, 3):
+            return "mag"
     raise UserError(
         f"{path}: train holds {type(train).__name__} of items that are neither MAG's nor HKT's; "
         "give a published file, see data/README.md"
@@ -116,13 +119,12 @@ def splits_of(content: Any, path: Path) -> dict[str, Any]:
     return splits
 
 
-def _sizes(train: Any) -> tuple[int, ...]:
-    """Of the first item, its first part and its second; 0 for what has none."""
-    first = train[0] if isinstance(train, list | tuple) else None
-    if not isinstance(first, list | tuple) or not first:
+def _sizes(item: Any) -> tuple[int, ...]:
+    """Of the item, its first part and its second; 0 for what has none."""
+    if not isinstance(item, list | tuple) or not item:
         return ()
-    parts = [len(part) if isinstance(part, list | tuple) else 0 for part in first[:2]]
-    return (len(first), *parts)
+    parts = [len(part) if isinstance(part, list | tuple) else 0 for part in item[:2]]
+    return (len(item), *parts)
 
 
 def _words(table: Mapping[Any, Any]) -> str:
