@@ -146,6 +146,7 @@ SECTION = {
     "task": "regression",
     "max_frames": {"language": 5, "audio": 5, "vision": 5},
     "standardise": [],
+    "half": [],
     "text": {"encoder": "minilm", "context": False},
     "generator": None,
 }
