@@ -97,7 +97,9 @@ def found(world: TokenWorld, kept: dict[str, Path], tmp_path_factory: pytest.Tem
 
 def test_predictions_alone_give_the_same_tables(found: Found, kept: dict[str, Path]) -> None:
     whole, none = found["full"][1], found["none"][1]
-    assert set(whole) == {"rows", "scores", "drop_ratios", "consistency", "differences"}
+    assert set(whole) == set(none)
+    scored = {"rows", "scores", "classes", "drop_ratios", "consistency", "differences"}
+    assert set(whole) == scored | {"pairs", "projection", "scatter", "reliability", "confusion"}
     for name, table in whole.items():
         pd.testing.assert_frame_equal(table, none[name])
     files = {path.name for path in (kept["none"] / "umdf_customised").iterdir()}
