@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cmad.config.load import load as load_config
 from cmad.config.stages import ReportParams, read
-from cmad.config.sweeps import sweep
+from cmad.config.sweeps import sweeps
 from cmad.entries import entries
 from cmad.files import whole_file, whole_folder
 from cmad.paper import read_published
@@ -30,11 +30,11 @@ def run() -> None:
     """Report on every data set of the grid."""
     params = read(PARAMS, ReportParams)
     rows = entries(params.variants, params.unified, params.customised)
-    sweeps = tuple(map(sweep, params.sweeps))
-    of = [load(RUNS, dataset, rows, params.seeds, sweeps) for dataset in params.datasets]
+    swept = sweeps(params.sweeps, params.sweep_values)
+    of = [load(RUNS, dataset, rows, params.seeds, swept) for dataset in params.datasets]
     rows = entries(params.also.variants, (), ())
-    sweeps = tuple(map(sweep, params.also.sweeps))
-    of += [load(RUNS, dataset, rows, params.seeds, sweeps, "_also") for dataset in params.also.datasets]
+    swept = sweeps(params.also.sweeps, params.sweep_values)
+    of += [load(RUNS, dataset, rows, params.seeds, swept, "_also") for dataset in params.also.datasets]
     seconds = {cells.dataset: read_seconds(TIMES, cells.dataset, cells.rows) for cells in of}
     published = read_published(PAPER)
     blocks = content(of, params.threads, published)

@@ -1,6 +1,5 @@
-"""The store and the teachers to the scores of one value of a sweep."""
+"""The store and the teachers to the scores of a sweep: CMAD with one knob at each of its values."""
 
-from cmad.config.overrides import override
 from cmad.config.schema import Keep
 from cmad.config.stages import SweepParams, read
 from cmad.config.sweeps import sweep
@@ -9,24 +8,23 @@ from cmad.training.students import Recipe
 from stages.command import PARAMS, RUNS, main
 
 
-def run(dataset: str, value: str) -> None:
-    """Train and score CMAD with one knob changed on one data set; value is such as sigma_0.05."""
-    swept = sweep(value)
-    params = read(PARAMS, SweepParams, dataset=dataset)
+def run(dataset: str, parameter: str) -> None:
+    """Train and score CMAD with one knob changed on one data set; parameter is such as sigma."""
+    params = read(PARAMS, SweepParams, dataset=dataset, parameter=parameter)
     recipe = Recipe(
         method="cmad",
         options={},
         network=params.network,
-        student=override(params.student, swept.changes),
+        student=params.student,
         keep=Keep(weights="none", drop_ratios=(), seed=0),
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,
     )
     here = RUNS / dataset
-    own = getattr(params.student, swept.parameter)
-    write_sweep(recipe, swept, own, here / "store", here / "teacher", here / "sweeps" / value)
+    swept = sweep(parameter, params.values)
+    write_sweep(recipe, swept, here / "store", here / "teacher", here / "sweeps" / parameter)
 
 
 if __name__ == "__main__":
-    main("sweep", run, "dataset", "value")
+    main("sweep", run, "dataset", "parameter")

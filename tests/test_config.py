@@ -69,7 +69,7 @@ def small() -> Any:
     """A fresh copy of a part of the committed file, for the many tests that need no more of it."""
     data = committed()
     data["variants"] = ["tea", "cmad", "cmad_w"]
-    data["also"] = {"datasets": [], "variants": ["tea", "cmad"], "sweeps": ["phi_1"]}
+    data["also"] = {"datasets": [], "variants": ["tea", "cmad"], "sweeps": ["phi"]}
     for section, names in (("definitions", data["variants"]), ("presets", ["demo", "mosi_folder"])):
         data[section] = {name: data[section][name] for name in names}
     return data
@@ -119,7 +119,8 @@ def outcome(attempt: Callable[[], Any]) -> tuple[Any, list[str]]:
 # Everything that both must read alike; "1e-05" is what `dvc exp run -S lr=0.00001` writes.
 TRICKY = """\
 rates: [1e-05, 1e5, 1E5, 1.0, .5, -.5, 5., 12e03, 0.1e+3, 1e5x, '1e5']
-wholes: [0, -0, +1, 017, 0o17, 0xff, "0o17", 1:30]
+wholes: [0, -0, +1, 017, 0o17, 0xff, "0o17"]
+minutes: 1:30
 words: [yes, no, on, off, y, n, true, True, TRUE, false, 'true', tRue]
 nothing: [null, Null, NULL, ~, 'null', '']
 empty:
@@ -429,27 +430,34 @@ D = "presets.demo"
         # Sweeps and the second grid.
         (
             "sweeps",
-            ["sigma0.1"],
-            'sweeps[0] = "sigma0.1": must be a knob, _ and a number, such as sigma_0.05',
+            ["sigme"],
+            'sweeps[0] = "sigme": sweep_values has no values of it; did you mean sigma?',
         ),
         (
             "sweeps",
-            ["sigme_0.1"],
-            'sweeps[0] = "sigme_0.1": the student section has no number sigme; did you mean sigma?',
-        ),
-        ("sweeps", ["alpha_2"], 'sweeps[0] = "alpha_2": alpha must be a finite number from 0 to 1'),
-        ("sweeps", ["warmup_1.5"], 'sweeps[0] = "warmup_1.5": warmup must be a whole number at least 1'),
-        (
-            "sweeps",
-            ["rho_5", "rho_5.0"],
-            'sweeps[1] = "rho_5.0": the same value as "rho_5"; take one out',
+            ["sigma", "sigma"],
+            'sweeps = ["sigma", "sigma"]: "sigma" stands more than once',
         ),
         ("sweeps", [3], "sweeps[0] = 3: must be a text"),
         (
             "also.sweeps",
-            ["phi_0"],
-            'also.sweeps[0] = "phi_0": phi must be a finite number above 0',
+            ["tau"],
+            'also.sweeps[0] = "tau": sweep_values has no values of it; known: sigma, gamma, rho, phi, alpha',
         ),
+        (
+            "sweep_values.sigme",
+            [0.1],
+            "sweep_values.sigme: the student section has no such number; did you mean sigma?",
+        ),
+        ("sweep_values.alpha", [2], "sweep_values.alpha[0] = 2.0: must be a finite number from 0 to 1"),
+        ("sweep_values.warmup", [1.5], "sweep_values.warmup[0] = 1.5: must be a whole number at least 1"),
+        ("sweep_values.rho", [5, 5.0], "sweep_values.rho[1] = 5.0: the same value as before; take one out"),
+        (
+            "sweep_values.rho",
+            [],
+            "sweep_values.rho = []: must hold at least one value; take the knob out of the sweeps instead",
+        ),
+        ("sweep_values.phi", ["x"], 'sweep_values.phi[0] = "x": must be a finite number'),
         (
             "also.datasets",
             ["demo"],
@@ -546,7 +554,7 @@ def test_all_problems_at_once() -> None:
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}])
 def test_no_parameters_at_all(data: Any) -> None:
-    section = "datasets, variants, unified, customised, sweeps, also, seeds, threads, device, "
+    section = "datasets, variants, unified, customised, sweeps, sweep_values, also, seeds, threads, device, "
     section += "definitions, presets"
     if data == {}:
         assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
@@ -689,7 +697,8 @@ def test_keys_of_each_stage() -> None:
         "threads",
         "device",
     ]
-    assert keys(SweepParams, dataset="demo") == [
+    assert keys(SweepParams, dataset="demo", parameter="sigma") == [
+        "sweep_values.sigma",
         "presets.demo.network",
         "definitions.cmad",
         "presets.demo.student",
@@ -698,7 +707,7 @@ def test_keys_of_each_stage() -> None:
         "device",
     ]
     assert "also.variants" in keys(EvaluateAlsoParams, dataset="demo")
-    grid = ["datasets", "variants", "unified", "customised", "sweeps", "also"]
+    grid = ["datasets", "variants", "unified", "customised", "sweeps", "sweep_values", "also"]
     assert keys(ReportParams) == [*grid, "seeds", "threads"]
 
 
@@ -734,7 +743,7 @@ def written(folder: Path, data: Any) -> Path:
     return path
 
 
-NAMES = {"dataset": "demo", "variant": "cmad_w", "system": "mmanet"}
+NAMES = {"dataset": "demo", "variant": "cmad_w", "system": "mmanet", "parameter": "sigma"}
 
 # One valid change of each part of the file.
 CHANGES = {
@@ -742,7 +751,8 @@ CHANGES = {
     "variants": ["tea"],
     "unified": ["mmanet"],
     "customised": ["umdf"],
-    "sweeps": ["tau_0.5"],
+    "sweeps": ["rho"],
+    "sweep_values.sigma": [0.3],
     "also.datasets": ["mosi_folder"],
     "also.variants": ["cmad"],
     "also.sweeps": [],

@@ -114,7 +114,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> Cells:
         for stage in repo.index.stages:
             name, _, item = stage.addressing.rpartition(":")[2].partition("@")
             dataset, _, other = item.partition("-")
-            kind = {"student": "variant", "sweep": "value"}.get(name.removesuffix("_also"), "system")
+            kind = {"student": "variant", "sweep": "parameter"}.get(name.removesuffix("_also"), "system")
             names = {"dataset": dataset, kind: other}
             names = {key: value for key, value in names.items() if value}
             code = [str(d) for d in stage.deps if str(d).startswith(("cmad", "stages"))]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cmad.combinations import COMBINATIONS
-from cmad.config.sweeps import Sweep, sweep
+from cmad.config.sweeps import Sweep
 from cmad.entries import entries
 from cmad.errors import UserError
 from cmad.evaluation.details import (
@@ -100,21 +100,21 @@ def test_scatter_pairs_scores_with_labels() -> None:
 def with_sweeps(runs: Path, *names: str) -> tuple[Sweep, ...]:
     """A tree of ``tea`` and ``cmad`` and what sweep stages leave of these values."""
     make_tree(runs, rows=ROWS)
-    for k, name in enumerate(names):
-        folder = runs / "demo/sweeps" / name
+    found = [Sweep(parameter, float(number)) for parameter, number in (name.split("_") for name in names)]
+    rows = [
+        (each.parameter, each.value, s, c, m, value("cmad", s, c, m) - 0.01 * k, 90)
+        for k, each in enumerate(found)
+        for s in SEEDS
+        for c in COMBINATIONS
+        for m in METRICS["regression"]
+    ]
+    columns = ["parameter", "setting", "seed", "combination", "metric", "value", "n"]
+    for parameter, table in pd.DataFrame(rows, columns=columns).groupby("parameter"):
+        folder = runs / "demo/sweeps" / str(parameter)
         folder.mkdir(parents=True)
-        rows = [
-            (s, c, m, value("cmad", s, c, m) - 0.01 * k, 90)
-            for s in SEEDS
-            for c in COMBINATIONS
-            for m in METRICS["regression"]
-        ]
-        table = pd.DataFrame(rows, columns=["seed", "combination", "metric", "value", "n"])
-        table.to_csv(folder / "scores.csv", index=False)
-        found = sweep(name)
-        about = {"parameter": found.parameter, "value": found.value, "own": 0.1}
-        (folder / "sweep.json").write_text(json.dumps(about))
-    return tuple(map(sweep, names))
+        table.drop(columns="parameter").to_csv(folder / "scores.csv", index=False)
+        (folder / "sweep.json").write_text(json.dumps({"parameter": parameter, "own": 0.1}))
+    return tuple(found)
 
 
 def cells_with(runs: Path, *names: str) -> Cells:
@@ -146,15 +146,17 @@ def test_the_figure_of_sweeps_is_the_same_twice(tmp_path: Path) -> None:
     assert "cancels in the loss" in drawn
 
 
-@pytest.mark.parametrize("damage", ["absent", "stale"])
+@pytest.mark.parametrize("damage", ["absent", "foreign", "another value"])
 def test_a_missing_or_stale_value_is_named(tmp_path: Path, damage: str) -> None:
     sweeps = with_sweeps(tmp_path, "sigma_0.5")
-    folder = tmp_path / "demo/sweeps/sigma_0.5"
+    folder = tmp_path / "demo/sweeps/sigma"
     if damage == "absent":
         (folder / "scores.csv").unlink()
+    elif damage == "another value":
+        sweeps = (Sweep("sigma", 0.4),)
     else:
-        (folder / "sweep.json").write_text(json.dumps({"parameter": "sigma", "value": 0.4, "own": 0.1}))
-    with pytest.raises(UserError, match=r"dvc repro --single-item --force sweep_also@demo-sigma_0\.5"):
+        (folder / "sweep.json").write_text(json.dumps({"parameter": "phi", "own": 0.1}))
+    with pytest.raises(UserError, match=r"dvc repro --single-item --force sweep_also@demo-sigma"):
         load(tmp_path, "demo", ROWS, SEEDS, sweeps, "_also")
 
 

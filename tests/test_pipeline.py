@@ -102,10 +102,11 @@ def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None
 
 
 def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> None:
-    first = stages_run(run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.5,rho_5]"))
-    assert first == {"sweep@demo-sigma_0.5", "sweep@demo-rho_5", "report"}
-    second = stages_run(run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.5,rho_10,rho_5]"))
-    assert second == {"sweep@demo-rho_10", "report"}
+    settings = ["-S", "sweeps=[sigma,rho]", "-S", "sweep_values.sigma=[0.5]", "-S"]
+    first = stages_run(run(unchanged, "dvc", "exp", "run", *settings, "sweep_values.rho=[5]"))
+    assert first == {"sweep@demo-sigma", "sweep@demo-rho", "report"}
+    second = stages_run(run(unchanged, "dvc", "exp", "run", *settings, "sweep_values.rho=[10,5]"))
+    assert second == {"sweep@demo-rho", "report"}
     table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
     # cmad's own value stands among them.
     assert table.groupby("parameter")["setting"].unique().map(list).to_dict() == {
@@ -116,7 +117,7 @@ def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> N
 
 
 def test_a_swept_value_scores_as_the_same_value_in_the_preset(unchanged: Path) -> None:
-    run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma_0.1]")
+    run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma]", "-S", "sweep_values.sigma=[0.1]")
     table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
     assert set(table["variant"]) == {"sigma_0.1"}
     averages = table.groupby("metric")["value"].mean().round(4).to_dict()
@@ -130,10 +131,12 @@ def test_a_second_grid_runs_beside_the_first(unchanged: Path) -> None:
         "-S",
         "also.variants=[cmad]",
         "-S",
-        "also.sweeps=[alpha_0.5]",
+        "also.sweeps=[alpha]",
+        "-S",
+        "sweep_values.alpha=[0.5]",
     ]
     # What another test ran with the same settings comes from DVC's cache of runs.
-    names = {"evaluate_also@demo_classes", "sweep_also@demo_classes-alpha_0.5", "report"}
+    names = {"evaluate_also@demo_classes", "sweep_also@demo_classes-alpha", "report"}
     assert names <= stages_run(run(unchanged, "dvc", "exp", "run", *grid))
     metrics = json.loads((unchanged / "reports/metrics.json").read_text())
     assert {name: set(rows) for name, rows in metrics.items()} == {

@@ -17,7 +17,7 @@ from cmad.planning.calibrate import extrapolated
 from cmad.planning.cells import cells, grids
 from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, scores_bytes, store_bytes, teacher_bytes
 from cmad.planning.markdown import duration, size
-from cmad.planning.measured import epochs_of, recorded, scaled, seeds_of
+from cmad.planning.measured import epochs_of, models_of, recorded, scaled
 from cmad.planning.memory import available
 from cmad.planning.plan import plan
 from cmad.planning.shapes import Shapes, random_store, shapes_of
@@ -82,41 +82,43 @@ def test_a_recorded_time_is_taken_and_scaled_to_what_is_planned(tmp_path: Path) 
 
 
 def test_a_second_grid_and_sweeps_are_planned(tmp_path: Path) -> None:
-    params = project(tmp_path, seeds=[0, 1], sweeps=["sigma_0.05", "epochs_4"])
-    params["also"] |= {"datasets": ["demo_classes"], "variants": ["tea"], "sweeps": ["alpha_0.5"]}
+    params = project(tmp_path, seeds=[0, 1], sweeps=["sigma", "epochs"])
+    params["sweep_values"] = {"sigma": [0.05, 0.2], "epochs": [4], "alpha": [0.5]}
+    params["also"] |= {"datasets": ["demo_classes"], "variants": ["tea"], "sweeps": ["alpha"]}
     write_params(tmp_path, params)
     text = plan(tmp_path / "params.yaml", tmp_path / "data")
     found = rows(text)
-    assert "1 data set (demo), 2 rows, 2 values of sweeps, 2 seeds (0, 1), 1 thread." in text
+    assert "1 data set (demo), 2 rows, 3 values of sweeps, 2 seeds (0, 1), 1 thread." in text
     assert "The second grid: 1 data set (demo_classes), 1 row, 1 value of sweeps." in text
-    # Teachers of two data sets, cmad and three values, each with two seeds.
-    assert text.split("## Sum")[1].strip().startswith("12 models, ")
+    # Teachers of two data sets, cmad and four values, each with two seeds.
+    assert text.split("## Sum")[1].strip().startswith("14 models, ")
     names = [name for name in found if "@" in name]
     assert names == [
         "preprocess@demo",
         "teacher@demo",
         "student@demo-tea",
         "student@demo-cmad",
-        "sweep@demo-sigma_0.05",
-        "sweep@demo-epochs_4",
+        "sweep@demo-sigma",
+        "sweep@demo-epochs",
         "evaluate@demo",
         "preprocess_also@demo_classes",
         "teacher_also@demo_classes",
         "student_also@demo_classes-tea",
-        "sweep_also@demo_classes-alpha_0.5",
+        "sweep_also@demo_classes-alpha",
         "evaluate_also@demo_classes",
     ]
-    for stage in ("sweep@demo-sigma_0.05", "sweep_also@demo_classes-alpha_0.5"):
-        assert found[stage][0] == "2"
+    for stage, models in (("sweep@demo-sigma", "4"), ("sweep_also@demo_classes-alpha", "2")):
+        assert found[stage][0] == models
         assert found[stage][3] == "a few steps on random batches"
 
 
 def test_stages_have_the_names_and_find_the_times_of_those_that_ran(tmp_path: Path) -> None:
-    params = small_params() | {"unified": ["mmanet"], "customised": ["corrkd"], "sweeps": ["alpha_1e-3"]}
-    params["also"] |= {"datasets": ["demo_binary4"], "variants": ["tea"], "sweeps": ["phi_3"]}
+    params = small_params() | {"unified": ["mmanet"], "customised": ["corrkd"], "sweeps": ["alpha"]}
+    params["also"] |= {"datasets": ["demo_binary4"], "variants": ["tea"], "sweeps": ["phi"]}
+    params["sweep_values"] = {"alpha": [1e-3], "phi": [3]}
     make_project(tmp_path, params)
     listed = run(tmp_path, "dvc", "stage", "list", "--name-only").split()
-    run(tmp_path, "dvc", "repro", "sweep@demo-alpha_1e-3", "sweep_also@demo_binary4-phi_3")
+    run(tmp_path, "dvc", "repro", "sweep@demo-alpha", "sweep_also@demo_binary4-phi")
     run(tmp_path, "dvc", "repro", "evaluate_also@demo_binary4")
     found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
     assert {stage for stage in found if "@" in stage} == set(listed) - {"report"}
@@ -124,13 +126,13 @@ def test_stages_have_the_names_and_find_the_times_of_those_that_ran(tmp_path: Pa
     assert ran == {
         "preprocess@demo",
         "teacher@demo",
-        "sweep@demo-alpha_1e-3",
+        "sweep@demo-alpha",
         "preprocess_also@demo_binary4",
         "teacher_also@demo_binary4",
-        "sweep_also@demo_binary4-phi_3",
+        "sweep_also@demo_binary4-phi",
         "evaluate_also@demo_binary4",
     }
-    for folder, preset in (("demo/sweeps/alpha_1e-3", "demo"), ("demo_binary4/sweeps/phi_3", "demo_binary4")):
+    for folder, preset in (("demo/sweeps/alpha", "demo"), ("demo_binary4/sweeps/phi", "demo_binary4")):
         here = tmp_path / "data/runs" / folder
         preprocess = load(tmp_path / "params.yaml").presets[preset].preprocess
         shapes = shapes_of(preset, preprocess, here.parents[1] / "store")
@@ -138,25 +140,27 @@ def test_stages_have_the_names_and_find_the_times_of_those_that_ran(tmp_path: Pa
         assert scores_bytes(1, shapes) == pytest.approx((here / "scores.csv").stat().st_size, rel=0.15)
 
 
-def test_a_recorded_time_of_a_sweep_is_scaled_to_the_seeds(tmp_path: Path) -> None:
-    project(tmp_path, seeds=[0, 1, 2], sweeps=["sigma_0.05"])
-    times, left = tmp_path / "data/times", tmp_path / "data/runs/demo/sweeps/sigma_0.05"
+def test_a_recorded_time_of_a_sweep_is_scaled_to_the_models(tmp_path: Path) -> None:
+    params = project(tmp_path, seeds=[0, 1, 2], sweeps=["sigma"])
+    params["sweep_values"] = {"sigma": [0.05]}
+    write_params(tmp_path, params)
+    times, left = tmp_path / "data/times", tmp_path / "data/runs/demo/sweeps/sigma"
     times.mkdir(parents=True)
     left.mkdir(parents=True)
-    (times / "sweep-demo-sigma_0.05.json").write_text(json.dumps({"seconds": 20.0}))
-    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma_0.05"]
+    (times / "sweep-demo-sigma.json").write_text(json.dumps({"seconds": 20.0}))
+    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma"]
     assert line[1::2] == ["20 s", "its last run here"]
-    (left / "scores.csv").write_text("seed,metric\n0,mae\n0,f1\n1,mae\n1,f1\n")
-    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma_0.05"]
-    assert line[1::2] == ["30 s", "its last run here, scaled to these seeds"]
+    (left / "scores.csv").write_text("setting,seed,metric\n0.05,0,mae\n0.05,0,f1\n0.05,1,mae\n0.05,1,f1\n")
+    line = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))["sweep@demo-sigma"]
+    assert line[1::2] == ["30 s", "its last run here, scaled to these models"]
 
 
 def test_scaling(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     assert epochs_of(log) is None
-    assert seeds_of(log) is None
-    log.write_text("epoch,seed\n0,3\n1,3\n0,4\n1,4\n")
-    assert (epochs_of(log), seeds_of(log)) == (4, 2)
+    assert models_of(log) is None
+    log.write_text("epoch,seed,setting\n0,3,1\n1,3,1\n0,4,1\n1,4,1\n")
+    assert (epochs_of(log), models_of(log)) == (4, 2)
     assert scaled(10.0, None, 4) == (10.0, False)
     assert scaled(10.0, 2, 2) == (10.0, False)
     assert scaled(10.0, 2, 6) == (30.0, True)
@@ -271,17 +275,17 @@ def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_cells_of_a_grid() -> None:
     config = load(ROOT / "params.yaml")
     config = replace(config, variants=("tea", "no_cafd"), unified=("umdf",), customised=("umdf",))
-    config = replace(config, sweeps=("batch_32",))
+    config = replace(config, sweeps=("batch",), sweep_values={**config.sweep_values, "batch": (32.0, 64.0)})
     found = cells(config, grids(config)[0], "demo")
     assert [(cell.stage, cell.time, cell.folder, cell.method, cell.models) for cell in found] == [
         ("customised@demo-umdf", "system-demo-umdf-customised", "students/umdf_customised", "umdf", 7),
         ("unified@demo-umdf", "system-demo-umdf-unified", "students/umdf_unified", "umdf", 1),
         ("student@demo-tea", "student-demo-tea", "students/tea", "tea", 0),
         ("student@demo-no_cafd", "student-demo-no_cafd", "students/no_cafd", "cmad", 1),
-        ("sweep@demo-batch_32", "sweep-demo-batch_32", "sweeps/batch_32", "cmad", 1),
+        ("sweep@demo-batch", "sweep-demo-batch", "sweeps/batch", "cmad", 2),
     ]
-    assert found[3].student.sigma == 0
-    assert [cell.student.batch for cell in found] == [128, 128, 128, 128, 32]
+    assert found[3].students[0].sigma == 0
+    assert [student.batch for cell in found for student in cell.students] == [128, 128, 128, 128, 32, 64]
     assert [cell.keep is None for cell in found] == [False, False, False, False, True]
 
 
@@ -289,9 +293,10 @@ def test_a_sweep_changes_the_variant_cmad() -> None:
     config = load(ROOT / "params.yaml")
     own = replace(config.definitions["cmad"], student={"sigma": 0.3, "gamma": 3.0})
     config = replace(config, definitions={**config.definitions, "cmad": own}, variants=(), unified=())
-    config = replace(config, customised=(), sweeps=("gamma_2",))
+    config = replace(config, customised=(), sweeps=("gamma",))
+    config = replace(config, sweep_values={**config.sweep_values, "gamma": (2.0,)})
     (cell,) = cells(config, grids(config)[0], "demo")
-    assert (cell.student.sigma, cell.student.gamma) == (0.3, 2)
+    assert [(student.sigma, student.gamma) for student in cell.students] == [(0.3, 2)]
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,7 @@ def test_times_by_record(tmp_path: Path) -> None:
     ("command", "name"),
     [
         ("python -m stages.evaluate_also demo_classes", "evaluate_also-demo_classes"),
-        ("python -m stages.sweep demo sigma_0.05", "sweep-demo-sigma_0.05"),
-        ("python -m stages.sweep demo alpha_1e-3", "sweep-demo-alpha_1e-3"),
+        ("python -m stages.sweep demo sigma", "sweep-demo-sigma"),
         ("python -m stages.report", "report"),
     ],
 )

@@ -8,7 +8,7 @@ from cmad.config.holes import INVALID
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import dotted, nearest, shown
 from cmad.config.schema import Also, Config
-from cmad.config.sweeps import check_sweeps
+from cmad.config.sweeps import check_sweeps, check_values
 
 # What sweeps change, and what everything is compared with.
 _REFERENCE = "cmad"
@@ -31,7 +31,9 @@ def check_grid(config: Config) -> list[str]:
         *_check_known("variants", config.variants, config.definitions, "definition"),
         *_check_systems("unified", config),
         *_check_systems("customised", config),
-        *check_sweeps("sweeps", config.sweeps),
+        *check_sweeps("sweeps", config.sweeps, config.sweep_values),
+        *check_no_repeats("sweeps", config.sweeps),
+        *check_values("sweep_values", config.sweep_values),
         *_check_also(config),
         *_check_swept(config),
         *_check_axis("seeds", config.seeds),
@@ -55,7 +57,8 @@ def _check_also(config: Config) -> list[str]:
         *_check_known("also.datasets", also.datasets, config.presets, "preset"),
         *_check_axis("also.variants", also.variants),
         *_check_known("also.variants", also.variants, config.definitions, "definition"),
-        *check_sweeps("also.sweeps", also.sweeps),
+        *check_sweeps("also.sweeps", also.sweeps, config.sweep_values),
+        *check_no_repeats("also.sweeps", also.sweeps),
     ]
     if isinstance(also.datasets, tuple) and isinstance(config.datasets, tuple):
         problems += [

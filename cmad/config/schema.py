@@ -297,7 +297,7 @@ class Also:
 
     Attributes:
         datasets: none of those of the main grid.
-        variants, sweeps: as in the main grid.
+        variants, sweeps: as in the main grid; the values are the same.
     """
 
     datasets: tuple[str, ...]
@@ -313,7 +313,8 @@ class Config:
         datasets, variants, seeds: the grid.
         unified: comparison systems trained once for all seven combinations.
         customised: comparison systems trained once for each combination.
-        sweeps: values of single knobs to train ``cmad`` with, see ``cmad.config.sweeps``.
+        sweeps: knobs of the student section; ``cmad`` is trained with each of their values.
+        sweep_values: those values, by knob.
         also: a second grid.
         threads: of torch; part of the result (two thread counts give two sets of bits).
         device: "auto" takes a GPU where there is one.
@@ -324,6 +325,7 @@ class Config:
     unified: tuple[str, ...]
     customised: tuple[str, ...]
     sweeps: tuple[str, ...]
+    sweep_values: Mapping[str, tuple[float, ...]]
     also: Also
     seeds: tuple[int, ...] = bounded(0)
     threads: int = bounded(1)

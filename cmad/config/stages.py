@@ -80,10 +80,9 @@ class StudentParams:
 
 @dataclass(frozen=True)
 class SweepParams:
-    """Of one value of a sweep on one data set; ``student`` is that of the variant ``cmad``.
+    """Of one knob's values on one data set; ``student`` is that of the variant ``cmad``."""
 
-    The value itself is no param: it stands in the stage's name and command.
-    """
+    values: tuple[float, ...] = field(metadata=_from("sweep_values.{parameter}"))
 
     network: Network = field(metadata=_from("presets.{dataset}.network"))
     student: Student = field(metadata=_from("definitions.cmad", _STUDENT, build=_student))
@@ -143,6 +142,7 @@ class ReportParams:
     unified: tuple[str, ...] = field(metadata=_from("unified"))
     customised: tuple[str, ...] = field(metadata=_from("customised"))
     sweeps: tuple[str, ...] = field(metadata=_from("sweeps"))
+    sweep_values: Mapping[str, tuple[float, ...]] = field(metadata=_from("sweep_values"))
     also: Also = field(metadata=_from("also"))
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
@@ -165,7 +165,8 @@ def keys(kind: type, **names: str) -> list[str]:
     """The dotted keys of ``params.yaml`` behind one of the classes above, each once, in order.
 
     Args:
-        names: ``dataset``, ``variant`` and ``system``, as far as the class has to do with them.
+        names: ``dataset``, ``variant``, ``system`` and ``parameter``, as far as the class has to do with
+            them.
     """
     patterns = dict.fromkeys(pattern for each in fields(kind) for pattern in each.metadata["keys"])
     return [pattern.format(**names) for pattern in patterns]
@@ -203,6 +204,8 @@ def _known(config: Config, name: str, names: Mapping[str, str]) -> tuple[str, It
         return "data set", config.presets, "presets"
     if name == "variant":
         return "variant", config.definitions, "definitions"
+    if name == "parameter":
+        return "knob", config.sweep_values, "sweep_values"
     dataset = names["dataset"]
     return "system", config.presets[dataset].systems, f"presets.{dataset}.systems"
 

@@ -1,11 +1,15 @@
-"""One value of a sweep: trained, scored on test, and nothing kept but the scores."""
+"""The values of one knob: trained, scored on test, and nothing kept but the scores."""
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from cmad.config.overrides import override
 from cmad.config.sweeps import Sweep
 from cmad.evaluation.score import combination_scores
 from cmad.files import whole_folder
@@ -15,29 +19,41 @@ from cmad.training.students import Recipe, train_students
 
 
 def write_sweep(
-    recipe: Recipe, swept: Sweep, own: float, store_folder: Path, teachers: Path, target: Path
+    recipe: Recipe, swept: Sequence[Sweep], store_folder: Path, teachers: Path, target: Path
 ) -> None:
-    """Train one student per seed and score it.
+    """Train one student per value and seed, and score it.
 
     Args:
-        recipe: with the value already in its student section; it keeps predictions, not weights.
-        swept: the value.
-        own: the value of the same knob in ``cmad``.
+        recipe: of the student as it is without the sweep; it keeps predictions, not weights.
+        swept: the values, of one knob.
         store_folder, teachers: see ``train_students``.
-        target: gets ``scores.csv`` (seed, combination, metric, value, n) and ``sweep.json`` (parameter,
-            value, own); replaced on success, untouched on failure.
+        target: gets ``scores.csv`` (setting, seed, combination, metric, value, n) and ``sweep.json``
+            (parameter, own: the value of the student as it is); replaced on success, untouched on failure.
     """
-    store = open_store(store_folder)
+    (parameter,) = {each.parameter for each in swept}
     with whole_folder(target) as folder:
-        # Named after the value, which is what the training's progress shows.
-        models = folder / swept.name
-        train_students(recipe, store_folder, teachers, models, customised=False)
-        rows = []
-        for seed in recipe.seeds:
-            kept = load_kept(models / kept_name(seed, None), (), recipe.keep.seed, recipe.network, store)
-            found = combination_scores(store.task, kept.outputs, store.splits["test"])
-            rows += [{"seed": seed} | row for row in found]
-        shutil.rmtree(models)
+        rows = [
+            {"setting": each.value} | row
+            for each in swept
+            for row in _scores(recipe, each, store_folder, teachers, folder)
+        ]
         pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
-        about = {"parameter": swept.parameter, "value": swept.value, "own": own}
+        about = {"parameter": parameter, "own": getattr(recipe.student, parameter)}
         (folder / "sweep.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+def _scores(
+    recipe: Recipe, swept: Sweep, store_folder: Path, teachers: Path, folder: Path
+) -> list[dict[str, Any]]:
+    """The scores of one value, seed by seed; its predictions are removed again."""
+    store, own = open_store(store_folder), replace(recipe, student=override(recipe.student, swept.changes))
+    # Named after the value, which is what the training's progress shows.
+    models = folder / swept.name
+    train_students(own, store_folder, teachers, models, customised=False)
+    rows = []
+    for seed in own.seeds:
+        kept = load_kept(models / kept_name(seed, None), (), own.keep.seed, own.network, store)
+        found = combination_scores(store.task, kept.outputs, store.splits["test"])
+        rows += [{"seed": seed} | row for row in found]
+    shutil.rmtree(models)
+    return rows

@@ -7,7 +7,7 @@ from typing import Any
 from cmad.combinations import COMBINATIONS
 from cmad.config.overrides import override
 from cmad.config.schema import Config, Keep, Student
-from cmad.config.sweeps import sweep
+from cmad.config.sweeps import Sweep, sweeps
 from cmad.entries import Entry, entries
 
 # What a sweep changes.
@@ -27,7 +27,7 @@ class Grid:
 
     datasets: tuple[str, ...]
     rows: tuple[Entry, ...]
-    sweeps: tuple[str, ...]
+    sweeps: tuple[Sweep, ...]
     suffix: str
 
     def stage(self, name: str, *values: str) -> str:
@@ -37,7 +37,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the tables, or one value of a sweep, on one data set.
+    """One row of the tables, or one knob's sweep, on one data set.
 
     Attributes:
         stage: that trains it, as DVC prints it.
@@ -45,9 +45,10 @@ class Cell:
         folder: that it leaves, from the data set's.
         method: the system behind it.
         options: the system's own section.
-        student: its settings, the overrides of the variant and the sweep applied.
+        students: its settings, the overrides of the variant applied; of a sweep one for each value.
         keep: what it leaves of each model; None where that is scores alone.
-        combinations: one model for each, and each seed; None stands for all seven at once.
+        combinations: one model for each, each of the students and each seed; None stands for all seven
+            at once.
     """
 
     stage: str
@@ -55,23 +56,24 @@ class Cell:
     folder: str
     method: str
     options: Mapping[str, Any]
-    student: Student
+    students: tuple[Student, ...]
     keep: Keep | None
     combinations: tuple[int | None, ...]
 
     @property
     def models(self) -> int:
         """Networks for each seed; 0 where nothing is trained."""
-        return len(self.combinations)
+        return len(self.students) * len(self.combinations)
 
 
 def grids(config: Config) -> tuple[Grid, Grid]:
     """The main grid and the second one."""
     also = config.also
     rows = entries(config.variants, config.unified, config.customised)
+    values = config.sweep_values
     return (
-        Grid(config.datasets, rows, config.sweeps, ""),
-        Grid(also.datasets, entries(also.variants, (), ()), also.sweeps, "_also"),
+        Grid(config.datasets, rows, sweeps(config.sweeps, values), ""),
+        Grid(also.datasets, entries(also.variants, (), ()), sweeps(also.sweeps, values), "_also"),
     )
 
 
@@ -83,7 +85,8 @@ def cells(config: Config, grid: Grid, dataset: str) -> list[Cell]:
         else _system(config, grid, dataset, row)
         for row in grid.rows
     ]
-    return [*rows, *(_value(config, grid, dataset, name) for name in grid.sweeps)]
+    knobs = dict.fromkeys(value.parameter for value in grid.sweeps)
+    return [*rows, *(_sweep(config, grid, dataset, knob) for knob in knobs)]
 
 
 def _system(config: Config, grid: Grid, dataset: str, row: Entry) -> Cell:
@@ -95,7 +98,7 @@ def _system(config: Config, grid: Grid, dataset: str, row: Entry) -> Cell:
         folder=f"students/{row.name}",
         method=row.system,
         options=preset.systems[row.system],
-        student=preset.student,
+        students=(preset.student,),
         keep=preset.keep,
         combinations=tuple(range(len(COMBINATIONS))) if row.customised else (None,),
     )
@@ -109,21 +112,21 @@ def _variant(config: Config, grid: Grid, dataset: str, name: str) -> Cell:
         folder=f"students/{name}",
         method=definition.method,
         options={},
-        student=override(preset.student, definition.student),
+        students=(override(preset.student, definition.student),),
         keep=preset.keep,
         combinations=() if definition.method == "tea" else (None,),
     )
 
 
-def _value(config: Config, grid: Grid, dataset: str, name: str) -> Cell:
+def _sweep(config: Config, grid: Grid, dataset: str, knob: str) -> Cell:
     own = override(config.presets[dataset].student, config.definitions[_SWEPT].student)
     return Cell(
-        stage=grid.stage("sweep", dataset, name),
-        time=f"sweep-{dataset}-{name}",
-        folder=f"sweeps/{name}",
+        stage=grid.stage("sweep", dataset, knob),
+        time=f"sweep-{dataset}-{knob}",
+        folder=f"sweeps/{knob}",
         method="cmad",
         options={},
-        student=override(own, sweep(name).changes),
+        students=tuple(override(own, each.changes) for each in grid.sweeps if each.parameter == knob),
         keep=None,
         combinations=(None,),
     )

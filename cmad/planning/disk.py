@@ -9,7 +9,7 @@ from cmad.planning.shapes import Shapes
 from cmad.scores.metrics import METRICS, PRIMARY
 
 _FLOAT = 4
-# A line of a table of scores, about: seed, combination, metric, value and n.
+# A line of a table of scores, about: setting, seed, combination, metric, value and n.
 _SCORE = 36
 
 
@@ -49,12 +49,12 @@ def evaluation_bytes(rows: int, seeds: int, shapes: Shapes, ratios: int) -> int:
     return _FLOAT * rows * seeds * (len(COMBINATIONS) + ratios) * shapes.counts["test"] * shapes.task.outputs
 
 
-def scores_bytes(seeds: int, shapes: Shapes) -> int:
-    """The scores on test, which are all that a value of a sweep leaves."""
+def scores_bytes(models: int, shapes: Shapes) -> int:
+    """The scores on test, which are all that the models of a sweep leave."""
     metrics = len(METRICS[shapes.task.kind])
     if shapes.task.kind == "binary":
         metrics += len(PRIMARY) * len(shapes.task.names)
-    return _SCORE * seeds * len(COMBINATIONS) * metrics
+    return _SCORE * models * len(COMBINATIONS) * metrics
 
 
 def store_bytes(store: Path, params: Preprocess, shapes: Shapes) -> int:

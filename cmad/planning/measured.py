@@ -22,16 +22,16 @@ def epochs_of(log: Path) -> int | None:
         return None
 
 
-def seeds_of(scores: Path) -> int | None:
-    """Seeds behind the scores of a value of a sweep, which leaves no log."""
+def models_of(scores: Path) -> int | None:
+    """Models behind the scores of a sweep, which leaves no log: one for each value and seed."""
     try:
-        return int(pd.read_csv(scores, usecols=["seed"])["seed"].nunique())
+        return len(pd.read_csv(scores, usecols=["setting", "seed"]).drop_duplicates())
     except (OSError, ValueError):
         return None
 
 
 def scaled(seconds: float, then: int | None, now: int) -> tuple[float, bool]:
-    """A time as if ``now`` epochs or seeds had been trained.
+    """A time as if ``now`` epochs or models had been trained.
 
     Args:
         then: how many took the time; None where unknown, and the time stays as it is.

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -28,13 +29,13 @@ from cmad.planning.disk import (
     teacher_bytes,
 )
 from cmad.planning.markdown import Line, markdown
-from cmad.planning.measured import epochs_of, recorded, scaled, seeds_of
+from cmad.planning.measured import epochs_of, models_of, recorded, scaled
 from cmad.planning.memory import available, training_bytes
 from cmad.planning.shapes import Shapes, shapes_of
 from cmad.randomness import torch_threads
 
 MEASURED = "its last run here"
-SCALED_EPOCHS, SCALED_SEEDS = f"{MEASURED}, scaled to these epochs", f"{MEASURED}, scaled to these seeds"
+SCALED_EPOCHS, SCALED_MODELS = f"{MEASURED}, scaled to these epochs", f"{MEASURED}, scaled to these models"
 CALIBRATED, NOTHING = "a few steps on random batches", "trains nothing"
 UNKNOWN_SIZES = "unknown: run its preprocess stage first"
 
@@ -148,7 +149,7 @@ class _Planner:
     def _disk(self, shapes: Shapes, cell: Cell, weights: int, of_encoder: int) -> int:
         keep, seeds = cell.keep, len(self.config.seeds)
         if keep is None:
-            return scores_bytes(seeds, shapes)
+            return scores_bytes(seeds * len(cell.students), shapes)
         width, ratios = self.preset.network.width, len(keep.drop_ratios)
         # Where nothing is trained, the teacher stands in.
         models = seeds * max(1, cell.models)
@@ -161,16 +162,18 @@ class _Planner:
         if seconds is not None:
             return self._rescaled(seconds, cell)
         self._check_memory(weights)
-        each = (self._student_cost(shapes, cell, combination) for combination in cell.combinations)
-        of_one_seed = sum(_seconds(cost, cell.student, shapes) for cost in each)
+        of_one_seed = sum(
+            _seconds(self._student_cost(shapes, cell, student, combination), student, shapes)
+            for student, combination in product(cell.students, cell.combinations)
+        )
         return len(self.config.seeds) * of_one_seed, CALIBRATED
 
     def _rescaled(self, seconds: float, cell: Cell) -> tuple[float, str]:
         folder, seeds = self.here / cell.folder, len(self.config.seeds)
         if cell.keep is None:
-            seconds, changed = scaled(seconds, seeds_of(folder / "scores.csv"), seeds)
-            return seconds, SCALED_SEEDS if changed else MEASURED
-        epochs = cell.student.epochs * cell.models * seeds
+            seconds, changed = scaled(seconds, models_of(folder / "scores.csv"), seeds * cell.models)
+            return seconds, SCALED_MODELS if changed else MEASURED
+        epochs = sum(student.epochs for student in cell.students) * len(cell.combinations) * seeds
         seconds, changed = scaled(seconds, epochs_of(folder / "log.csv"), epochs)
         return seconds, SCALED_EPOCHS if changed else MEASURED
 
@@ -195,14 +198,17 @@ class _Planner:
         with device:
             if cell is None:
                 return count(teacher_method(self.shapes, self.preset.network, self.max_frames, None).network)
-            return count(self._method(self.shapes, cell, cell.combinations[0], device).network)
+            model = cell.students[0], cell.combinations[0]
+            return count(self._method(self.shapes, cell, *model, device).network)
 
-    def _method(self, shapes: Shapes, cell: Cell, combination: int | None, device: torch.device) -> Method:
+    def _method(
+        self, shapes: Shapes, cell: Cell, student: Student, combination: int | None, device: torch.device
+    ) -> Method:
         return student_method(
             cell.method,
             shapes,
             self.preset.network,
-            cell.student,
+            student,
             cell.options,
             self.max_frames,
             combination,
@@ -225,11 +231,11 @@ class _Planner:
             self._costs[key] = self._cost(method, shapes, teacher, taught=False)
         return self._costs[key]
 
-    def _student_cost(self, shapes: Shapes, cell: Cell, combination: int | None) -> Cost:
-        key = (cell.method, cell.student.batch, cell.student.micro_batch, combination)
+    def _student_cost(self, shapes: Shapes, cell: Cell, student: Student, combination: int | None) -> Cost:
+        key = (cell.method, student.batch, student.micro_batch, combination)
         if key not in self._costs:
-            method = self._method(shapes, cell, combination, self.device)
-            self._costs[key] = self._cost(method, shapes, cell.student, taught=True)
+            method = self._method(shapes, cell, student, combination, self.device)
+            self._costs[key] = self._cost(method, shapes, student, taught=True)
         return self._costs[key]
 
     def _cost(self, method: Method, shapes: Shapes, settings: Teacher | Student, taught: bool) -> Cost:

@@ -14,7 +14,19 @@ _TYPES = {
     "epoch": "int64",
     **dict.fromkeys(("n", "models", "parameters", "sample"), "int64"),
     **dict.fromkeys(
-        ("ratio", "value", "difference", "low", "high", "confidence", "p", "p_holm", "dev_f1", "dev_f1_LAV"),
+        (
+            "ratio",
+            "setting",
+            "value",
+            "difference",
+            "low",
+            "high",
+            "confidence",
+            "p",
+            "p_holm",
+            "dev_f1",
+            "dev_f1_LAV",
+        ),
         "float64",
     ),
     **dict.fromkeys(

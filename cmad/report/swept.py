@@ -23,7 +23,7 @@ def load_sweeps(
     """One data set's sweeps, in the order of the parameter file.
 
     Args:
-        folder: with a folder for each value, see ``cmad.evaluation.sweep``.
+        folder: with a folder for each knob, see ``cmad.evaluation.sweep``.
         stage: what the names of their stages begin with, e.g. "sweep@demo-".
 
     Returns:
@@ -34,15 +34,15 @@ def load_sweeps(
     """
     parts = []
     for sweep in sweeps:
-        source = Source(folder / sweep.name / "scores.csv", f"{stage}{sweep.name}")
-        columns = ("seed", "combination", "metric", "value", "n")
-        keys = {"seed": seeds, "combination": combinations, "metric": metrics}
+        source = Source(folder / sweep.parameter / "scores.csv", f"{stage}{sweep.parameter}")
+        columns = ("setting", "seed", "combination", "metric", "value", "n")
+        setting = float(sweep.value)
+        keys = {"setting": (setting,), "seed": seeds, "combination": combinations, "metric": metrics}
         table = known(take(read(source, columns), source, keys), source)
         parts.append(
             table.assign(
                 sweep=sweep.name,
                 parameter=sweep.parameter,
-                setting=float(sweep.value),
                 own=_own(folder, stage, sweep),
             )
         )
@@ -50,12 +50,12 @@ def load_sweeps(
 
 
 def _own(folder: Path, stage: str, sweep: Sweep) -> float:
-    source = Source(folder / sweep.name / "sweep.json", f"{stage}{sweep.name}")
+    source = Source(folder / sweep.parameter / "sweep.json", f"{stage}{sweep.parameter}")
     try:
         about = json.loads(source.path.read_text(encoding="utf-8"))
-        found, own = (about["parameter"], about["value"]), float(about["own"])
+        found, own = about["parameter"], float(about["own"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise source.refuse(f"not readable ({short(error)})") from None
-    if found != (sweep.parameter, sweep.value):
-        raise source.refuse(f"this is {found[0]} {found[1]}")
+    if found != sweep.parameter:
+        raise source.refuse(f"this is {found}")
     return own
