@@ -1,10 +1,11 @@
-# make reproduce   set up, run the pipeline, end with the report
+# make reproduce   set up, run the pipeline, end with the report; JOBS=2 runs two stages at a time
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
 # make test        set up, run the whole test suite
 # make text        add the encoder of raw text
 # make benchmark   speed and memory against a plain dense implementation
 
 PYTHON ?= python3
+JOBS ?= 1
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One thread a process: torch's own count stands in params.yaml, the other libraries follow it.
@@ -15,7 +16,7 @@ QUICK := datasets=[demo] variants=[tea,dropout,cmad] unified=[] customised=[] sw
 .PHONY: reproduce quick test lint text benchmark clean
 
 reproduce: .venv/base
-	python -m tools.progress
+	python -m tools.reproduce --jobs $(JOBS)
 	@# The page is no output that DVC knows: it holds times, and dvc.lock would differ from run to run.
 	@test -e reports/report.html || python -m stages.report
 	@echo "report: reports/report.html, for the terminal reports/report.md"

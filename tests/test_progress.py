@@ -5,19 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.progress import Progress, follow, kind, minutes, planned, read_times, record, stage_of
+from tools.progress import Progress, kind, minutes, read_times, record
 
-DRY = """\
-Stage 'preprocess@demo' didn't change, skipping
-Running stage 'teacher@demo':
-> python -m stages.teacher demo
-Running stage 'student@demo-cmad':
-> python -m stages.student demo cmad
-Running stage 'student@demo-tea':
-> python -m stages.student demo tea
-
-Use `dvc push` to send your updates to remote storage.
-"""
 PLAN = {
     "teacher@demo": "python -m stages.teacher demo",
     "student@demo-cmad": "python -m stages.student demo cmad",
@@ -25,30 +14,30 @@ PLAN = {
 }
 
 
-def test_plan_of_a_dry_run() -> None:
-    assert planned(DRY.splitlines()) == PLAN
-    assert planned(["Data and pipelines are up to date."]) == {}
-
-
-def test_stage_of_other_lines() -> None:
-    assert stage_of("Running stage 'report':\n") == "report"
-    assert stage_of("Stage 'report' didn't change, skipping") is None
-
-
 def test_time_left_falls_with_each_stage() -> None:
     known = {"teacher-demo": 200.0, "student-demo-tea": 10.0}
     progress = Progress(PLAN, known)
     # 200 and 10 seconds are known, one stage is a guess of 10, each with 3 of overhead: 229 s.
     assert progress.started("teacher@demo", 0.0) == "stage 1 of 3: teacher@demo, about 4 min left"
+    progress.finished("teacher@demo", 100.0)
     assert progress.started("student@demo-cmad", 100.0) == "stage 2 of 3: student@demo-cmad, about 26 s left"
+    progress.finished("student@demo-cmad", 130.0)
     assert progress.started("student@demo-tea", 130.0) == "stage 3 of 3: student@demo-tea, about 13 s left"
-    assert progress.taken == {PLAN["teacher@demo"]: 100.0, PLAN["student@demo-cmad"]: 30.0}
+    assert progress.taken == {"teacher@demo": 100.0, "student@demo-cmad": 30.0}
+
+
+def test_two_at_a_time_take_half_as_long() -> None:
+    known = {"student-demo-cmad": 97.0, "student-demo-tea": 37.0}
+    progress = Progress({name: PLAN[name] for name in list(PLAN)[1:]}, known, jobs=2)
+    progress.started("student@demo-cmad", 0.0)
+    # 140 seconds, of which 10 are done.
+    assert progress.started("student@demo-tea", 10.0) == "stage 2 of 2: student@demo-tea, about 65 s left"
 
 
 def test_unknown_stages_take_what_their_kind_took() -> None:
     progress = Progress(PLAN, {})
     progress.started("student@demo-cmad", 0.0)
-    progress.finished(40.0)
+    progress.finished("student@demo-cmad", 40.0)
     # The teacher is a guess of 10 and 3, the other student as the first.
     assert progress.started("teacher@demo", 40.0).endswith("about 53 s left")
 
@@ -88,10 +77,3 @@ def test_a_recorded_time_is_found_by_its_command(tmp_path: Path, command: str, n
     assert record(command) == name
     progress = Progress({"stage": command}, read_times(tmp_path))
     assert progress.started("stage", 0.0) == "stage 1 of 1: stage, about 80 s left"
-
-
-def test_other_lines_pass_unchanged() -> None:
-    written: list[str] = []
-    follow(["Running stage 'report':\n", "> python -m stages.report\n"], Progress({}, {}), written.append)
-    assert written[0].startswith("stage 1 of 1: report, about ")
-    assert written[1:] == ["> python -m stages.report\n"]

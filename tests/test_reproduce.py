@@ -1,0 +1,116 @@
+"""``make reproduce``: the pipeline in a fresh clone, one stage at a time or several."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT, commit, make_project, run, small_params, write_params
+from tools.plan import Stage, stage_of, to_run
+from tools.progress import Progress
+from tools.reproduce import follow
+
+
+def stage(*needs: str, changed: bool = False) -> Stage:
+    return Stage("python -m stages.student demo cmad", frozenset(needs), changed)
+
+
+def test_stages_run_if_changed_or_after_one_that_runs() -> None:
+    stages = {
+        "preprocess@demo": stage(),
+        "teacher@demo": stage("preprocess@demo"),
+        "student@demo-cmad": stage("teacher@demo"),
+        "student@demo-tea": stage("preprocess@demo", changed=True),
+        "report": stage("student@demo-tea"),
+    }
+    assert list(to_run(stages)) == ["student@demo-tea", "report"]
+
+
+def test_stage_of_other_lines() -> None:
+    assert stage_of("Running stage 'report':\n") == "report"
+    assert stage_of("Stage 'report' didn't change, skipping") is None
+
+
+def test_other_lines_pass_unchanged() -> None:
+    written: list[str] = []
+    follow(["Running stage 'report':\n", "> python -m stages.report\n"], Progress({}, {}), written.append)
+    assert written[0].startswith("stage 1 of 1: report, about ")
+    assert written[1:] == ["> python -m stages.report\n"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that ran, one stage at a time, and committed its lock and reports."""
+    folder = tmp_path_factory.mktemp("reproduce") / "project"
+    params = small_params() | {"variants": ["tea", "dropout", "cmad"], "seeds": [0, 1]}
+    make_project(folder, params)
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    commit(folder)
+    output = run(folder, sys.executable, "-m", "tools.reproduce")
+    places = re.findall(r"^stage (\d) of (\d): ", output, re.MULTILINE)
+    assert places == [(str(i), "7") for i in range(1, 8)]
+    commit(folder)
+    return folder
+
+
+def clone(project: Path, folder: Path) -> Path:
+    run(project, "git", "clone", "-q", str(project), str(folder))
+    run(folder, "git", "config", "user.name", "Test")
+    run(folder, "git", "config", "user.email", "test@example.org")
+    return folder
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_fresh_clone_with_a_lock_gives_the_same_bits(project: Path, tmp_path: Path, jobs: str) -> None:
+    folder = clone(project, tmp_path / "clone")
+    output = run(folder, sys.executable, "-m", "tools.reproduce", "--jobs", jobs)
+    # All but the report, which is committed and finds the inputs that it was made of.
+    assert re.findall(r"^stage (\d) of 7: ", output, re.MULTILINE) == list("123456")
+    assert run(folder, "git", "status", "--porcelain") == ""
+    again = run(folder, sys.executable, "-m", "tools.reproduce", "--jobs", jobs)
+    assert "stage 1" not in again
+
+
+def test_a_failure_stops_those_that_need_it_and_is_named(project: Path, tmp_path: Path) -> None:
+    folder = clone(project, tmp_path / "clone")
+    params = small_params() | {"variants": ["tea", "dropout", "cmad"], "seeds": [0, 1]}
+    # So large a rate that the students diverge; their teacher does not.
+    params["definitions"]["cmad"]["student"] = {"optimiser": {"learning_rate": 1e30, "clip": None}}
+    write_params(folder, params)
+    output = run(folder, sys.executable, "-m", "tools.reproduce", "--jobs", "2", status=1)
+    assert "student@demo-cmad: error: cmad, seed 0: the training diverged" in output
+    assert output.splitlines()[-1].startswith("error: failed: student@demo-cmad; ")
+    assert (folder / "data/runs/demo/students/dropout/log.csv").exists()
+    assert not (folder / "data/runs/demo/evaluation").exists()
+
+
+def test_an_interrupt_ends_all_processes(project: Path, tmp_path: Path) -> None:
+    folder = clone(project, tmp_path / "clone")
+    params = small_params() | {"variants": ["dropout", "cmad"]}
+    params["presets"]["demo"]["student"]["epochs"] = 100_000
+    write_params(folder, params)
+    command = [sys.executable, "-m", "tools.reproduce", "--jobs", "2"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=None) as running:
+        assert running.stdout is not None
+        seen = 0
+        for line in running.stdout:
+            seen += "student@demo" in line
+            if seen == 2:
+                break
+        time.sleep(2)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    left = subprocess.run(["pgrep", "-f", f"{folder}"], stdout=subprocess.PIPE, text=True).stdout
+    assert left == ""
+    # Nothing half-written is left.
+    assert not list((folder / "data/runs/demo/students").glob(".*"))
+
+
+def test_a_wrong_number_of_jobs_is_one_line() -> None:
+    output = run(ROOT, sys.executable, "-m", "tools.reproduce", "--jobs", "0", status=1)
+    assert output == "error: --jobs must be at least 1\n"

@@ -1,0 +1,85 @@
+"""``python -m tools.reproduce [--jobs N]``: ``dvc repro`` with a line of progress, N stages at a time.
+
+Results do not depend on N: each stage has the threads that the params say.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+
+from tools.plan import pipeline, stage_of, to_run
+from tools.pool import run_all
+from tools.progress import Progress, read_times
+
+ROOT = Path()
+TIMES = Path("data/times")
+
+
+def follow(lines: Iterable[str], progress: Progress, write: Callable[[str], object]) -> None:
+    """Hand DVC's lines on, each stage's first with the progress line before it."""
+    current = None
+    for line in lines:
+        stage = stage_of(line)
+        if stage is None:
+            write(line)
+            continue
+        if current is not None:
+            progress.finished(current, time.monotonic())
+        current = stage
+        write(progress.started(stage, time.monotonic()) + "\n")
+
+
+def write(line: str) -> None:
+    """To the terminal at once: before the stage's own output, which goes straight there."""
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+def one_by_one(progress: Progress) -> int:
+    """``dvc repro`` as it is; its exit status."""
+    with subprocess.Popen(["dvc", "repro"], stdout=subprocess.PIPE, text=True, bufsize=1) as running:
+        assert running.stdout is not None
+        try:
+            follow(running.stdout, progress, write)
+        except KeyboardInterrupt:
+            # DVC gets a Ctrl-C too and ends its stage; wait for it.
+            running.wait()
+            return 130
+    return running.returncode
+
+
+def main(jobs: int) -> int:
+    """Run the pipeline and return the exit status."""
+    try:
+        stages = to_run(pipeline(ROOT))
+    except DvcException as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    progress = Progress({n: s.command for n, s in stages.items()}, read_times(TIMES), jobs)
+    if jobs > 1:
+        try:
+            failed = run_all(ROOT, stages, progress, write)
+        except KeyboardInterrupt:
+            return 130
+        if failed:
+            print(f"error: failed: {', '.join(failed)}; stages that need them did not run", file=sys.stderr)
+            return 1
+    # Alone, or to see that nothing is left to do.
+    return one_by_one(progress)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.reproduce", description=main.__doc__)
+    parser.add_argument("--jobs", type=int, default=1, help="stages at a time")
+    given = parser.parse_args()
+    if given.jobs < 1:
+        sys.exit("error: --jobs must be at least 1")
+    # End the stages too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main(given.jobs))
