@@ -19,7 +19,10 @@ from tools.plan import Stage, stage_of
 from tools.progress import Progress
 
 # Lines of DVC that say nothing to a reader of several runs at once.
-_NOISE = re.compile(r"$|> |Updating lock file|Use `dvc push`|Stage '.*' (didn't change|is cached)|WARNING: ")
+_NOISE = re.compile(
+    r"$|> |Updating lock file|Use `dvc push`|Stage .* (didn.t change|is cached)|WARNING: "
+    r"|To (track the changes|enable auto staging)|\t(git add|dvc config)"
+)
 _FAILED = re.compile(r"failed to reproduce(?: stages:)? (.*)")
 
 
