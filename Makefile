@@ -60,4 +60,4 @@ benchmark: .venv/base
 	touch $@
 
 clean:
-	rm -rf .venv data/runs data/times
+	rm -rf .venv data/runs data/times .dvc/tmp/cmad

@@ -1,19 +1,20 @@
 """Writing artifacts so that a reader sees a whole one or none, and their checksums."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PARTIAL = ".partial"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write beside ``path``; rename it there on success, remove it on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
-        aside = Path(folder) / path.name
+    with _aside(path) as aside:
         yield aside
         aside.replace(path)
 
@@ -21,14 +22,41 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a folder to fill beside ``path``; it takes the place of ``path`` on success only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
-        aside = Path(folder) / path.name
+    with _aside(path) as aside:
         aside.mkdir()
         yield aside
         if path.exists():
             shutil.rmtree(path)
         aside.rename(path)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` that is removed afterwards, whatever is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_partial(path.parent)
+    # The name tells who writes there, so that others see whether he still lives.
+    prefix = f".{path.name}.{os.getpid()}."
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=_PARTIAL, dir=path.parent) as folder:
+        yield Path(folder) / path.name
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        *_, writer, _, _ = ("", "", *path.name.split("."))
+        if writer.isdigit() and not _alive(int(writer)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from cmad.config.stages import StudentParams, read
 from cmad.training.students import Recipe, train_students
 from stages.command import PARAMS, RUNS, main
+from stages.scratch import scratch
 
 
 def run(dataset: str, variant: str) -> None:
@@ -19,7 +20,14 @@ def run(dataset: str, variant: str) -> None:
         device=params.device,
     )
     here = RUNS / dataset
-    train_students(recipe, here / "store", here / "teacher", here / "students" / variant, customised=False)
+    train_students(
+        recipe,
+        here / "store",
+        here / "teacher",
+        here / "students" / variant,
+        customised=False,
+        scratch=scratch(),
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from cmad.config.sweeps import sweep
 from cmad.evaluation.sweep import write_sweep
 from cmad.training.students import Recipe
 from stages.command import PARAMS, RUNS, main
+from stages.scratch import scratch
 
 
 def run(dataset: str, parameter: str) -> None:
@@ -23,7 +24,7 @@ def run(dataset: str, parameter: str) -> None:
     )
     here = RUNS / dataset
     swept = sweep(parameter, params.values)
-    write_sweep(recipe, swept, here / "store", here / "teacher", here / "sweeps" / parameter)
+    write_sweep(recipe, swept, here / "store", here / "teacher", here / "sweeps" / parameter, scratch())
 
 
 if __name__ == "__main__":

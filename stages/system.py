@@ -5,6 +5,7 @@ from cmad.config.stages import SystemParams, read
 from cmad.errors import UserError
 from cmad.training.students import Recipe, train_students
 from stages.command import PARAMS, RUNS, main
+from stages.scratch import scratch
 
 
 def run(dataset: str, system: str, scope: str) -> None:
@@ -24,7 +25,9 @@ def run(dataset: str, system: str, scope: str) -> None:
     )
     row = entries.customised(system) if scope == "customised" else entries.unified(system)
     here = RUNS / dataset
-    train_students(recipe, here / "store", here / "teacher", here / "students" / row.name, row.customised)
+    train_students(
+        recipe, here / "store", here / "teacher", here / "students" / row.name, row.customised, scratch()
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from cmad.config.stages import TeacherParams, read
 from cmad.training.teachers import Recipe, make_teachers
 from stages.command import PARAMS, RUNS, main
+from stages.scratch import scratch
 
 
 def run(dataset: str) -> None:
@@ -16,7 +17,7 @@ def run(dataset: str) -> None:
         device=params.device,
     )
     here = RUNS / dataset
-    make_teachers(recipe, here / "store", here / "teacher", f"{dataset} teacher")
+    make_teachers(recipe, here / "store", here / "teacher", f"{dataset} teacher", scratch())
 
 
 if __name__ == "__main__":

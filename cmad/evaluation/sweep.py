@@ -15,18 +15,24 @@ from cmad.evaluation.score import combination_scores
 from cmad.files import whole_folder
 from cmad.store.store import open_store
 from cmad.training.kept import kept_name, load_kept
+from cmad.training.scratch import Scratch
 from cmad.training.students import Recipe, train_students
 
 
 def write_sweep(
-    recipe: Recipe, swept: Sequence[Sweep], store_folder: Path, teachers: Path, target: Path
+    recipe: Recipe,
+    swept: Sequence[Sweep],
+    store_folder: Path,
+    teachers: Path,
+    target: Path,
+    scratch: Scratch | None = None,
 ) -> None:
     """Train one student per value and seed, and score it.
 
     Args:
         recipe: of the student as it is without the sweep; it keeps predictions, not weights.
         swept: the values, of one knob.
-        store_folder, teachers: see ``train_students``.
+        store_folder, teachers, scratch: see ``train_students``.
         target: gets ``scores.csv`` (setting, seed, combination, metric, value, n) and ``sweep.json``
             (parameter, own: the value of the student as it is); replaced on success, untouched on failure.
     """
@@ -35,7 +41,7 @@ def write_sweep(
         rows = [
             {"setting": each.value} | row
             for each in swept
-            for row in _scores(recipe, each, store_folder, teachers, folder)
+            for row in _scores(recipe, each, store_folder, teachers, folder, scratch)
         ]
         pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
         about = {"parameter": parameter, "own": getattr(recipe.student, parameter)}
@@ -43,13 +49,13 @@ def write_sweep(
 
 
 def _scores(
-    recipe: Recipe, swept: Sweep, store_folder: Path, teachers: Path, folder: Path
+    recipe: Recipe, swept: Sweep, store_folder: Path, teachers: Path, folder: Path, scratch: Scratch | None
 ) -> list[dict[str, Any]]:
     """The scores of one value, seed by seed; its predictions are removed again."""
     store, own = open_store(store_folder), replace(recipe, student=override(recipe.student, swept.changes))
     # Named after the value, which is what the training's progress shows.
     models = folder / swept.name
-    train_students(own, store_folder, teachers, models, customised=False)
+    train_students(own, store_folder, teachers, models, customised=False, scratch=scratch)
     rows = []
     for seed in own.seeds:
         kept = load_kept(models / kept_name(seed, None), (), own.keep.seed, own.network, store)

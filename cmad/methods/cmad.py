@@ -33,8 +33,8 @@ class Cmad:
         self._settings = settings
         self._task = task
         device = network.classifier.weight.device
-        self._banks = Banks.empty(device)
-        self._weights = torch.ones(len(COMBINATIONS), device=device)
+        # The banks, and Psi as it is in force.
+        self.memory = {**vars(Banks.empty(device)), "psi": torch.ones(len(COMBINATIONS), device=device)}
         self._warming = True
 
     def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -43,16 +43,16 @@ class Cmad:
 
     def begin_epoch(self, epoch: int) -> None:
         """At epoch G fix Psi for good; until then it is 1 and the banks fill."""
-        if self._warming and epoch >= self._settings.warmup:
-            self._warming = False
-            self._weights = self._current_weights(self._settings.subtract_teacher).float()
+        self._warming = epoch < self._settings.warmup
+        if epoch == self._settings.warmup:
+            self.memory["psi"] = self._current_weights(self._settings.subtract_teacher).float()
 
     def losses(self, step: Step) -> Mapping[str, Tensor]:
         """The three terms with their factors; a term whose factor is 0 is left out."""
         settings, task = self._settings, self._task
         output = self.network.fuse(self.network.encode(step.batch), step.masks)
         loss = task_loss(task, output.outputs, step.batch.labels)
-        psi = per_record(task, self._weights[step.combinations])
+        psi = per_record(task, self.memory["psi"][step.combinations])
         terms = {}
         if settings.task_weight > 0:
             weights = psi if settings.weigh in ("both", "task") else torch.ones_like(psi)
@@ -83,9 +83,10 @@ class Cmad:
             )
             terms["auxiliary"] = settings.gamma * (weights * auxiliary).mean()
         if self._warming:
-            self._banks = self._banks.add(
+            added = self._banks.add(
                 per_record(task, step.combinations)[of_complete], loss[of_complete], step.teacher.loss
             )
+            self.memory.update(vars(added))
         return terms
 
     def end_epoch(self) -> Mapping[str, float]:
@@ -101,13 +102,17 @@ class Cmad:
             "w": difficulty,
             "psi": self._current_weights(subtract_teacher=True),
             "psi_t": self._current_weights(subtract_teacher=False),
-            "applied": self._weights,
+            "applied": self.memory["psi"],
         }
         return {
             f"{name}_{c}": float(value)
             for name, values in columns.items()
             for c, value in zip(COMBINATIONS, values, strict=True)
         }
+
+    @property
+    def _banks(self) -> Banks:
+        return Banks(**{name: value for name, value in self.memory.items() if name != "psi"})
 
     def _current_weights(self, subtract_teacher: bool) -> Tensor:
         banks, settings = self._banks, self._settings

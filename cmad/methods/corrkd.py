@@ -170,6 +170,7 @@ class Corrkd:
     def __init__(self, context: Context, options: Options) -> None:
         self.network = context.network
         self.sampler = chances(context)
+        self.memory: dict[str, Tensor] = {}
         self._task = context.task
         self._margin = options.margin
         others = max(context.task.classes - 1, 1)

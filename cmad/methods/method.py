@@ -96,6 +96,8 @@ class Method(Protocol):
         network: what is selected on dev, kept and evaluated.
         trained: all modules that the optimiser updates; None where there is nothing to train.
         sampler: chances of the combinations [7], or None to show each sample all it has.
+        memory: all that it remembers from one epoch to the next beside the weights of ``trained``; the
+            loop keeps it with them, and puts it back where an interrupted training goes on.
     """
 
     @property
@@ -104,6 +106,8 @@ class Method(Protocol):
     def trained(self) -> nn.Module | None: ...  # noqa: D102
     @property
     def sampler(self) -> NDArray[np.float64] | None: ...  # noqa: D102
+    @property
+    def memory(self) -> dict[str, Tensor]: ...  # noqa: D102
 
     def wanted(self, has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which (sample, modality) pairs a step is to hold.

@@ -193,8 +193,11 @@ class Mmanet:
         self._begin = max(0, min(options.begin, context.settings.epochs - 2))
         self._mined = range(2, self._begin) or (self._begin,)
         self._epoch = 0
-        self._distances = np.zeros(len(PAIRS))
-        self._weak = np.zeros(len(COMBINATIONS), dtype=bool)
+        # Divergences of LA, LV, AV so far, float64 [3], and Omega, bool [7].
+        self.memory = {
+            "distances": torch.zeros(len(PAIRS), dtype=torch.float64),
+            "weak": torch.zeros(len(COMBINATIONS), dtype=torch.bool, device=context.device),
+        }
 
     def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What is seen."""
@@ -213,9 +216,8 @@ class Mmanet:
             return terms
         if self._options.mar > 0:
             losses = task_loss(self._task, self._head(encoded, step.masks), step.batch.labels)
-            weak = torch.from_numpy(self._weak).to(self._device)
             combinations = per_record(self._task, step.combinations)
-            terms["mar"] = self._options.mar * weak_loss(losses, combinations, weak)
+            terms["mar"] = self._options.mar * weak_loss(losses, combinations, self.memory["weak"])
         if self._options.mad > 0 and step.teacher is not None and len(step.teacher.outputs):
             terms["mad"] = self._options.mad * margin_aware_distillation(
                 output.representation[step.complete],
@@ -232,13 +234,13 @@ class Mmanet:
             combinations of Omega once they are known, else 0.
         """
         if self._epoch in self._mined:
-            self._distances = self._distances + self._measured()
+            measured = torch.from_numpy(self._measured()).to(self.memory["distances"])
+            self.memory["distances"] = self.memory["distances"] + measured
+        far, weak = self.memory["distances"].cpu().numpy(), self.memory["weak"]
         if self._epoch == self._begin:
-            self._weak = weakest(self._distances)
-        distances = {
-            f"distance_{COMBINATIONS[j]}": float(d) for j, d in zip(PAIRS, self._distances, strict=True)
-        }
-        return distances | {f"weak_{c}": float(w) for c, w in zip(COMBINATIONS, self._weak, strict=True)}
+            self.memory["weak"] = weak = torch.from_numpy(weakest(far)).to(self._device)
+        distances = {f"distance_{COMBINATIONS[j]}": float(d) for j, d in zip(PAIRS, far, strict=True)}
+        return distances | {f"weak_{c}": float(w) for c, w in zip(COMBINATIONS, weak, strict=True)}
 
     def _measured(self) -> NDArray[np.float64]:
         # On complete samples alone, so that all histograms are of the same samples.

@@ -71,6 +71,7 @@ class SelfDistillation:
     def __init__(self, network: Network, context: Context) -> None:
         self.network = self.trained = network
         self.sampler = chances(context)
+        self.memory: dict[str, Tensor] = {}
         self._task = context.task
         self._options = read_options(Options, context)
         self._active = 0.0

@@ -18,6 +18,7 @@ class TaskOnly:
     def __init__(self, network: Network, task: Task, sampler: NDArray[np.float64] | None) -> None:
         self.network = self.trained = network
         self.sampler = sampler
+        self.memory: dict[str, Tensor] = {}
         self._task = task
 
     def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ class Tea:
 
     def __init__(self, context: Context) -> None:
         self.network = context.teacher
+        self.memory: dict[str, Tensor] = {}
 
     def wanted(self, _has: NDArray[np.bool_], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What is seen."""

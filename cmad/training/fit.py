@@ -1,6 +1,7 @@
 """The one training loop, of the teacher and of every system."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from cmad.methods.method import Method, Step
 from cmad.randomness import generator, torch_seeded
 from cmad.store.store import Split
 from cmad.training.optimiser import create_optimiser, learning_rate
+from cmad.training.scratch import Place
 from cmad.training.teacher_cache import TeacherCache
 
 
@@ -67,20 +69,35 @@ def fit(
     judge: Judge,
     plan: Plan,
     device: torch.device,
+    place: Place | None = None,
 ) -> Fitted:
     """Train a method and keep the epoch that ``judge`` likes best, the first of equals.
 
+    All chance is seeded by the epoch (``cmad.randomness``), so a training that goes on from a finished
+    epoch ends with the bits of one that was never interrupted.
+
     Args:
         rows: samples of ``split`` to train on.
+        place: where to keep finished epochs and the result, and to go on from.
 
     Raises:
         UserError: the training diverged, or dev has nothing to choose an epoch by.
     """
     assert method.trained is not None
+    if place is not None and (done := place.done()):
+        return Fitted(_on(done["state"], device), done["log"])
     optimiser = create_optimiser(method.trained, plan.optimiser)
-    best, state = -np.inf, copy.deepcopy(method.network.state_dict())
+    best, state = -math.inf, copy.deepcopy(method.network.state_dict())
     log: list[dict[str, Any]] = []
-    for epoch in tqdm(range(plan.epochs), desc=plan.label, unit="epoch", disable=None):
+    if place is not None and (before := place.epoch()):
+        method.trained.load_state_dict(before["trained"])
+        optimiser.load_state_dict(before["optimiser"])
+        method.memory.update(_on(before["memory"], device))
+        best, log = before["best"], before["log"]
+        _copy(before["state"], state)
+    epochs = range(len(log), plan.epochs)
+    bar = tqdm(epochs, plan.label, plan.epochs, initial=len(log), unit="epoch", disable=None)
+    for epoch in bar:
         if plan.optimiser.renew_each_epoch:
             optimiser = create_optimiser(method.trained, plan.optimiser)
         rate = learning_rate(plan.optimiser, epoch)
@@ -109,9 +126,24 @@ def fit(
                 "give dev samples with labels other than 0, or change select"
             )
         if score > best:
-            best = score
+            best = float(score)
             _copy(method.network.state_dict(), state)
-        log.append({"epoch": epoch, "learning_rate": rate} | columns | dict(judged))
+        # Plain numbers: what is kept is read back by a loader that knows no others.
+        row = {"learning_rate": rate} | columns | dict(judged)
+        log.append({"epoch": epoch} | {name: float(value) for name, value in row.items()})
+        if place is not None:
+            place.save_epoch(
+                {
+                    "trained": method.trained.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "memory": dict(method.memory),
+                    "best": best,
+                    "state": state,
+                    "log": log,
+                }
+            )
+    if place is not None:
+        place.save_done({"state": state, "log": log})
     return Fitted(state, log)
 
 
@@ -156,6 +188,10 @@ def _copy(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     # In place: two copies of a large network at a time are one too many.
     for name, value in weights.items():
         target[name].copy_(value)
+
+
+def _on(weights: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: value.to(device) for name, value in weights.items()}
 
 
 def _all_finite(module: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Fitted, Plan, fit
 from cmad.training.judge import student_judge
+from cmad.training.scratch import Place
 from cmad.training.teacher_cache import TeacherCache
 
 
@@ -58,11 +59,13 @@ def train_student(
     seed: int,
     label: str,
     device: torch.device,
+    place: Place | None = None,
 ) -> Fitted:
     """Train one student of one seed; the epoch kept is chosen on dev.
 
     Args:
         combination: index of the one combination to train, select and test on; None for all seven.
+        place: see ``cmad.training.fit.fit``.
 
     Raises:
         UserError: the training diverged, or no sample has the combination.
@@ -80,4 +83,4 @@ def train_student(
         )
     judge = student_judge(method.network, dev, store.task, chosen, seen, student.batch, device)
     plan = Plan(student.optimiser, student.batch, student.epochs, student.dropout_off, seed, label)
-    return fit(method, train, rows, cache, judge, plan, device)
+    return fit(method, train, rows, cache, judge, plan, device, place)

@@ -1,21 +1,23 @@
 """All students of one row of the tables: every seed, and for a customised system every combination."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from cmad.combinations import COMBINATIONS
 from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
 from cmad.device import choose_device
-from cmad.files import whole_folder
+from cmad.files import sha256, whole_folder
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from cmad.training.checkpoint import checkpoint_name, load_network
 from cmad.training.keep import Cell, keep_model
+from cmad.training.scratch import Scratch, folder_digest, place, surroundings
 from cmad.training.student import create_method, train_student
 from cmad.training.teacher_cache import cache_name, load_cache
 
@@ -42,7 +44,12 @@ class Recipe:
 
 
 def train_students(
-    recipe: Recipe, store_folder: Path, teachers: Path, target: Path, customised: bool
+    recipe: Recipe,
+    store_folder: Path,
+    teachers: Path,
+    target: Path,
+    customised: bool,
+    scratch: Scratch | None = None,
 ) -> None:
     """Train them and write ``target``: what is kept of each, and ``log.csv``.
 
@@ -51,12 +58,14 @@ def train_students(
         teachers: the teacher stage's folder; student seed s learns from teacher seed s.
         target: replaced on success, untouched on failure.
         customised: one model for each combination instead of one for all.
+        scratch: where trainings are kept, so that those that are done are not done again.
     """
     device = choose_device(recipe.device)
     store = open_store(store_folder)
     combinations = range(len(COMBINATIONS)) if customised else (None,)
     logs = []
     with torch_threads(recipe.threads), whole_folder(target) as folder:
+        inputs = folder_digest(store_folder) if scratch else ""
         for seed in recipe.seeds:
             teacher = load_network(teachers / checkpoint_name(seed), recipe.network, store, device)
             cache = load_cache(teachers / cache_name(seed), device)
@@ -74,7 +83,11 @@ def train_students(
                 )
                 name = "" if combination is None else f" {COMBINATIONS[combination]}"
                 label = f"{target.name}{name}, seed {seed}"
-                fitted = train_student(method, store, recipe.student, cache, combination, seed, label, device)
+                key = _key(recipe, inputs, teachers, Cell(seed, combination), device) if scratch else {}
+                with place(scratch, key, label) as kept:
+                    fitted = train_student(
+                        method, store, recipe.student, cache, combination, seed, label, device, kept
+                    )
                 keep_model(
                     folder,
                     Cell(seed, combination),
@@ -88,3 +101,17 @@ def train_students(
                 )
                 logs.append(pd.DataFrame(fitted.log).assign(seed=seed, combination=name.strip()))
         pd.concat(logs).to_csv(folder / "log.csv", index=False)
+
+
+def _key(recipe: Recipe, store: str, teachers: Path, cell: Cell, device: torch.device) -> dict[str, Any]:
+    """All that determines the bits of one model: other seeds and what is kept of it do not."""
+    files = (teachers / checkpoint_name(cell.seed), teachers / cache_name(cell.seed))
+    return {
+        "method": recipe.method,
+        "options": dict(recipe.options),
+        "network": asdict(recipe.network),
+        "student": asdict(recipe.student),
+        "cell": asdict(cell),
+        "store": store,
+        "teacher": [sha256(file) for file in files],
+    } | surroundings(recipe.threads, device)

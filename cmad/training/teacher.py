@@ -12,12 +12,22 @@ from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Fitted, Plan, fit
 from cmad.training.judge import teacher_judge
+from cmad.training.scratch import Place
 
 
 def train_teacher(
-    store: Store, network: Settings, teacher: Teacher, seed: int, label: str, device: torch.device
+    store: Store,
+    network: Settings,
+    teacher: Teacher,
+    seed: int,
+    label: str,
+    device: torch.device,
+    place: Place | None = None,
 ) -> Fitted:
     """Train one teacher; the epoch kept is chosen on dev.
+
+    Args:
+        place: see ``cmad.training.fit.fit``.
 
     Raises:
         UserError: no complete sample to learn from or to choose by.
@@ -34,4 +44,4 @@ def train_teacher(
     rows = np.arange(len(train)) if teacher.use_incomplete else np.flatnonzero(train.complete)
     judge = teacher_judge(model, dev, store.task, teacher.select, teacher.batch, device)
     plan = Plan(teacher.optimiser, teacher.batch, teacher.epochs, False, seed, label)
-    return fit(TaskOnly(model, store.task, None), train, rows, None, judge, plan, device)
+    return fit(TaskOnly(model, store.task, None), train, rows, None, judge, plan, device, place)

@@ -1,6 +1,6 @@
 """The teachers of a data set, one for each seed: trained, or taken in from a file."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cmad.training.checkpoint import (
     save_network,
 )
 from cmad.training.judge import teacher_judge
+from cmad.training.scratch import Place, Scratch, folder_digest, place, surroundings
 from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, cache_name, save_cache, teacher_cache
 
@@ -44,12 +45,15 @@ class Recipe:
     device: str
 
 
-def make_teachers(recipe: Recipe, store_folder: Path, target: Path, label: str) -> None:
+def make_teachers(
+    recipe: Recipe, store_folder: Path, target: Path, label: str, scratch: Scratch | None = None
+) -> None:
     """Write ``target``: a checkpoint and the outputs on train for each seed, and ``log.csv``.
 
     Args:
         target: replaced on success, untouched on failure.
         label: for the progress bar and for error messages.
+        scratch: where trainings are kept, so that those that are done are not done again.
 
     Raises:
         UserError: a training fails (``train_teacher``), or the teacher to take in does not fit.
@@ -57,23 +61,42 @@ def make_teachers(recipe: Recipe, store_folder: Path, target: Path, label: str) 
     device, store = choose_device(recipe.device), open_store(store_folder)
     with torch_threads(recipe.threads), whole_folder(target) as folder:
         if recipe.teacher.checkpoint is None:
-            logs = [
-                _train(recipe, store, seed, f"{label}, seed {seed}", folder, device) for seed in recipe.seeds
-            ]
+            inputs = folder_digest(store_folder) if scratch else ""
+            logs = []
+            for seed in recipe.seeds:
+                name = f"{label}, seed {seed}"
+                with place(scratch, _key(recipe, inputs, seed, device), name) as kept:
+                    logs.append(_train(recipe, store, seed, name, folder, device, kept))
         else:
             logs = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
         pd.concat(logs).to_csv(folder / "log.csv", index=False)
 
 
 def _train(
-    recipe: Recipe, store: Store, seed: int, label: str, folder: Path, device: torch.device
+    recipe: Recipe,
+    store: Store,
+    seed: int,
+    label: str,
+    folder: Path,
+    device: torch.device,
+    kept: Place | None,
 ) -> pd.DataFrame:
-    fitted = train_teacher(store, recipe.network, recipe.teacher, seed, label, device)
+    fitted = train_teacher(store, recipe.network, recipe.teacher, seed, label, device, kept)
     checkpoint = folder / checkpoint_name(seed)
     save_network(checkpoint, fitted.state, recipe.network, store)
     network = load_network(checkpoint, recipe.network, store, device)
     save_cache(folder / cache_name(seed), _outputs(network, recipe, store, device))
     return pd.DataFrame(fitted.log).assign(seed=seed)
+
+
+def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[str, Any]:
+    """All that determines the bits of one teacher."""
+    return {
+        "network": asdict(recipe.network),
+        "teacher": asdict(recipe.teacher),
+        "seed": seed,
+        "store": store,
+    } | surroundings(recipe.threads, device)
 
 
 def _take_in(

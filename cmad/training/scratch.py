@@ -1,0 +1,223 @@
+"""Trainings under way and trainings done, kept so that no work is lost to a kill.
+
+The scratch is a folder beside the pipeline, of which the pipeline knows nothing: whoever deletes it
+loses time and no result. Each model has a folder there, named by a digest of all that determines its
+bits. It holds ``epoch.pt``, the last finished epoch, until the training is done, and ``done.pt`` from
+then on, and a lock, so that two processes do not train the same model.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from cmad.errors import UserError
+from cmad.files import remove_partial, sha256, whole_file
+
+_EPOCH, _DONE, _LOCK = "epoch.pt", "done.pt", "lock"
+# How many hexadecimal digits of a digest make a name.
+_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Where trainings are kept.
+
+    Attributes:
+        folder: made when it is needed.
+        limit: bytes that it may take; models that nobody trains go out when there are more, oldest first.
+    """
+
+    folder: Path
+    limit: int
+
+
+class Place:
+    """Where one training is kept, locked by this process.
+
+    Args:
+        folder: its own.
+        label: what warnings call the training.
+    """
+
+    def __init__(self, folder: Path, label: str) -> None:
+        self._folder = folder
+        self._label = label
+        self._full = False
+
+    def epoch(self) -> dict[str, Any] | None:
+        """What ``save_epoch`` last wrote; None where nothing readable is there."""
+        return self._read(_EPOCH)
+
+    def done(self) -> dict[str, Any] | None:
+        """What ``save_done`` wrote; None where nothing readable is there."""
+        return self._read(_DONE)
+
+    def save_epoch(self, content: Mapping[str, Any]) -> None:
+        """Keep the state after an epoch, in place of the one before."""
+        self._write(_EPOCH, content)
+
+    def save_done(self, content: Mapping[str, Any]) -> None:
+        """Keep a result, in place of the last epoch."""
+        self._write(_DONE, content)
+        (self._folder / _EPOCH).unlink(missing_ok=True)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self._folder / name
+        if not path.exists():
+            return None
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        # A damaged file makes torch raise errors of many kinds.
+        except Exception:
+            content = None
+        if not isinstance(content, dict):
+            print(f"{self._label}: {path} is not readable; it is trained anew", file=sys.stderr)
+            path.unlink(missing_ok=True)
+            return None
+        return content
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        # The scratch spares time; a training does not end because it is full.
+        if self._full:
+            return
+        try:
+            with whole_file(self._folder / name) as aside:
+                torch.save(dict(content), aside)
+        # torch's writer of archives tells a full disk by a RuntimeError.
+        except (OSError, RuntimeError) as error:
+            self._full = True
+            print(
+                f"{self._label}: {self._folder} cannot be written ({_first_line(error)}); "
+                "the training goes on, a kill would lose it",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def place(scratch: Scratch | None, key: Mapping[str, Any], label: str) -> Iterator[Place | None]:
+    """The place of one training, for this process alone.
+
+    Args:
+        scratch: None keeps nothing.
+        key: all that determines the training's bits, as plain data.
+        label: of the training, for messages.
+
+    Raises:
+        UserError: another process trains this model.
+    """
+    if scratch is None:
+        yield None
+        return
+    folder = scratch.folder / digest(key)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("a+", encoding="ascii")
+    except OSError as error:
+        print(
+            f"{label}: {folder} cannot be written ({error.strerror}); a kill would lose it", file=sys.stderr
+        )
+        yield None
+        return
+    with lock:
+        if not _locked(lock):
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise UserError(
+                f"{label}: process {holder} is training this model already; "
+                f"wait for it, or end it with: kill {holder}"
+            )
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        remove_partial(folder)
+        # Oldest goes by when a model was last worked on.
+        os.utime(folder)
+        _make_room(scratch, folder)
+        yield Place(folder, label)
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """The name of what is made from these values."""
+    text = json.dumps(key, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def code_digest() -> str:
+    """A digest of the source of every module of this project that has been imported."""
+    loaded = sorted(name for name in sys.modules if name.partition(".")[0] in ("cmad", "stages"))
+    files = [getattr(sys.modules[name], "__file__", None) for name in loaded]
+    return digest({name: sha256(Path(f)) for name, f in zip(loaded, files, strict=True) if f})
+
+
+def surroundings(threads: int, device: torch.device) -> dict[str, str | int]:
+    """What else determines a training's bits than its inputs and settings."""
+    # The exact model of a processor or card is not asked for: the scratch stays on one machine.
+    return {"code": code_digest(), "torch": torch.__version__, "threads": threads, "device": device.type}
+
+
+def folder_digest(folder: Path) -> str:
+    """A digest of the files of a folder, their names and bytes."""
+    return digest({path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()})
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Whether this process got the lock. It goes with the process, however that ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _make_room(scratch: Scratch, own: Path) -> None:
+    """Remove models that nobody trains, oldest first, until the rest fits."""
+    sizes = {folder: _size(folder) for folder in scratch.folder.iterdir() if folder.is_dir()}
+    total = sum(sizes.values())
+    for folder in sorted(sizes, key=_age):
+        if total <= scratch.limit:
+            return
+        if folder != own and _remove(folder):
+            total -= sizes[folder]
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a model's folder unless a process holds it."""
+    try:
+        with (folder / _LOCK).open("a+", encoding="ascii") as lock:
+            if not _locked(lock):
+                return False
+            shutil.rmtree(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _age(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
