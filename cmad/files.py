@@ -16,7 +16,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write beside ``path``; rename it there on success, remove it on failure."""
     with _aside(path) as aside:
         yield aside
-        aside.replace(path)
+        if _writes():
+            aside.replace(path)
 
 
 @contextmanager
@@ -25,9 +26,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     with _aside(path) as aside:
         aside.mkdir()
         yield aside
-        if path.exists():
-            shutil.rmtree(path)
-        aside.rename(path)
+        if _writes():
+            if path.exists():
+                shutil.rmtree(path)
+            aside.rename(path)
 
 
 @contextmanager
@@ -39,6 +41,11 @@ def _aside(path: Path) -> Iterator[Path]:
     prefix = f".{path.name}.{os.getpid()}."
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=_PARTIAL, dir=path.parent) as folder:
         yield Path(folder) / path.name
+
+
+def _writes() -> bool:
+    """Of several processes that train one model (``cmad.processes``), the first alone leaves anything."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def remove_partial(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What all stages share: their command line, where things stand, and how they fail."""
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ RAW = Path("data/raw")
 REPORTS = Path("reports")
 # Wall times differ from run to run, so they stay out of everything that is tracked.
 TIMES = Path("data/times")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(stage: str, run: Callable[..., None], *arguments: str) -> None:
@@ -40,6 +42,10 @@ def main(stage: str, run: Callable[..., None], *arguments: str) -> None:
         _record_time("-".join([stage, *given.values()]), time.perf_counter() - start)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sys.exit(f"error: {error.filename or Path.cwd()}: no space left on the disk; make room and run again")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         # Leave without running exit handlers of libraries that may hang; files are whole or absent.

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from cmad.errors import UserError
+from cmad.processes import count
 from cmad.training.scratch import Scratch
 
 # Below DVC's own scratch, which git does not see.
@@ -13,8 +14,10 @@ _EXPERIMENTS = Path(".dvc/tmp/exps")
 _GIB = 2**30
 
 
-def scratch() -> Scratch:
+def scratch() -> Scratch | None:
     """The scratch of the project that the working folder belongs to, an experiment's copy of it too.
+
+    None for a training on several processes, which would have to agree on what they go on from.
 
     The environment may name another folder, ``CMAD_SCRATCH``, and its limit in GiB,
     ``CMAD_SCRATCH_GIB`` (2).
@@ -22,6 +25,8 @@ def scratch() -> Scratch:
     Raises:
         UserError: the limit is no number.
     """
+    if count() > 1:
+        return None
     limit = os.environ.get("CMAD_SCRATCH_GIB", "2")
     try:
         size = int(float(limit) * _GIB)

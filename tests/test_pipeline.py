@@ -103,10 +103,18 @@ def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None
 
 def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> None:
     settings = ["-S", "sweeps=[sigma,rho]", "-S", "sweep_values.sigma=[0.5]", "-S"]
+    places = unchanged / ".dvc/tmp/cmad"
+    before = set(places.iterdir())
     first = stages_run(run(unchanged, "dvc", "exp", "run", *settings, "sweep_values.rho=[5]"))
     assert first == {"sweep@demo-sigma", "sweep@demo-rho", "report"}
+    of_first = {path: path.stat().st_mtime_ns for path in places.glob("*/done.pt")}
     second = stages_run(run(unchanged, "dvc", "exp", "run", *settings, "sweep_values.rho=[10,5]"))
     assert second == {"sweep@demo-rho", "report"}
+    # What each training leaves in the scratch tells that two were made first, and then one.
+    assert len(set(of_first) - {path / "done.pt" for path in before}) == 2
+    of_second = {path: path.stat().st_mtime_ns for path in places.glob("*/done.pt")}
+    assert of_first.items() <= of_second.items()
+    assert len(of_second) == len(of_first) + 1
     table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
     # cmad's own value stands among them.
     assert table.groupby("parameter")["setting"].unique().map(list).to_dict() == {

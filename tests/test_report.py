@@ -21,6 +21,7 @@ from cmad.entries import Entry, customised, entries, unified
 from cmad.errors import UserError
 from cmad.evaluation.origin import write_origin
 from cmad.report.curves import training_figure
+from cmad.report.drop_bands import band_figure
 from cmad.report.drops import drawn_rows, drop_figure, gap_figure
 from cmad.report.figures import combination_figure
 from cmad.report.load import Cells, load
@@ -1160,6 +1161,10 @@ def test_figures_of_a_large_grid(tmp_path: Path) -> None:
     cells = load(tmp_path, "demo", SYSTEM_ROWS, SEEDS)
     assert [row.name for row in drawn_rows(cells)] == [r.name for r in SYSTEM_ROWS if r.name != "no_mar"]
     drop_figure(cells, tmp_path / "drops.png")
+    band_figure(cells, tmp_path / "bands.png")
+    drawn = (tmp_path / "bands.svg").read_text(encoding="utf-8")
+    # A panel for each of them, each with a band for accuracy and one for F1.
+    assert drawn.count("FillBetweenPolyCollection") == 2 * len(drawn_rows(cells))
     gap_figure(cells, tmp_path / "gaps.png")
     training_figure(cells, tmp_path / "curves.png")
     combination_figure(cells, "accuracy", tmp_path / "accuracy.png")

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmad import processes
 from cmad.batches import Batch, Stream
 from cmad.combinations import MODALITIES
 from cmad.config.schema import Network as Settings
@@ -103,11 +104,16 @@ class Network(nn.Module):
         return Encoded(tuple(tokens), places)
 
     def _tokens(self, modality: str, stream: Stream) -> Tensor:
-        frames, valid = stream.frames, stream.valid
+        own = processes.share(len(stream.frames))
+        frames, valid = stream.frames[own], stream.valid[own]
         if self.micro_batch is None or len(frames) <= self.micro_batch:
-            return self._read(modality, frames, valid)
-        present = in_parts(lambda *part: self._read(modality, *part)[:-1], self.micro_batch, frames, valid)
-        return torch.cat([present, self._read(modality, frames[:0], valid[:0])])
+            tokens = self._read(modality, frames, valid)
+        else:
+            read = in_parts(lambda *part: self._read(modality, *part)[:-1], self.micro_batch, frames, valid)
+            tokens = torch.cat([read, self._read(modality, frames[:0], valid[:0])])
+        if processes.count() == 1:
+            return tokens
+        return torch.cat([processes.gathered(tokens[:-1], len(stream.frames)), tokens[-1:]])
 
     def _read(self, modality: str, frames: Tensor, valid: Tensor) -> Tensor:
         """Tokens [P + 1, D] of P streams and of the absent one."""

@@ -365,9 +365,12 @@ def _drops(cells: Cells) -> list[Block]:
         return [heading, "No test sample has all three modalities, so no frames were dropped."]
     tables = drop_tables(cells)
     gaps: list[Block] = []
+    if not all_banded(cells):
+        figure = _figure(cells, "drop_bands", "each system with its band", _csv(cells, "drop_ratios"))
+        gaps += ["Each system by itself, with a band of one standard deviation over seeds:", figure]
     if has_gaps(cells):
         figure = _figure(cells, "drop_gaps", "the same, minus CMAD", _csv(cells, "drop_ratios"))
-        gaps = ["Means minus those of CMAD:", figure]
+        gaps += ["Means minus those of CMAD:", figure]
     customised = " A customised system is shown by its model for LAV." if _customised(cells) else ""
     left_out = "" if len(drawn_rows(cells)) == len(cells.rows) else " The figures leave CMAD's ablations out."
     bands = _bands_text(cells) if all_banded(cells) else _band_text(cells)

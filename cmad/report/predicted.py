@@ -53,6 +53,7 @@ def scatter_figure(cells: Cells, variant: str, path: Path) -> None:
                 color=BLUE,
                 alpha=0.45,
                 label="one sample",
+                rasterized=True,
             )
             if len(points) > 1 and points["truth"].nunique() > 1:
                 slope, start = np.polyfit(points["truth"], points["score"], 1)

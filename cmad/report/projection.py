@@ -38,6 +38,8 @@ def projection_figure(cells: Cells, path: Path) -> None:
                     color=look.colour,
                     alpha=0.55,
                     label=combination,
+                    # Thousands of points make an SVG that no browser likes.
+                    rasterized=True,
                 )
             # Centres on top, ringed in white.
             for combination, look in found.items():

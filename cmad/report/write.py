@@ -11,7 +11,8 @@ from cmad.report.ablations import ABLATIONS, ablation_tables
 from cmad.report.ceiling import ceiling_figure, has_ceiling
 from cmad.report.comparison import comparison_frame, comparison_grid
 from cmad.report.curves import training_figure, weight_figure
-from cmad.report.drops import drop_figure, gap_figure, has_gaps
+from cmad.report.drop_bands import band_figure
+from cmad.report.drops import all_banded, drop_figure, gap_figure, has_gaps
 from cmad.report.figures import combination_figure
 from cmad.report.latex import latex, latex_pairs, tabular
 from cmad.report.load import Cells
@@ -103,6 +104,8 @@ def write_figures(cells: Cells, folder: Path) -> None:
         combination_figure(cells, metric, path(metric))
     if len(cells.drops):
         drop_figure(cells, path("drop_ratios"))
+        if not all_banded(cells):
+            band_figure(cells, path("drop_bands"))
     if has_gaps(cells):
         gap_figure(cells, path("drop_gaps"))
     if has_ceiling(cells):

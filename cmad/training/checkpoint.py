@@ -1,5 +1,6 @@
 """A network on disk: its weights with what is needed to build it again."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -118,7 +119,11 @@ def save_difference(path: Path, state: Mapping[str, Tensor], settings: Settings,
 def _save(path: Path, kind: str, state: Mapping[str, Tensor], settings: Settings, store: Store) -> None:
     content = {"format": kind, "identity": identity(settings, store), "state": dict(state)}
     with whole_file(path) as aside:
-        torch.save(content, aside)
+        try:
+            torch.save(content, aside)
+        except RuntimeError as error:
+            # How torch's writer tells a full disk.
+            raise OSError(errno.ENOSPC, str(error).splitlines()[0], str(path)) from None
 
 
 def load_network(path: Path, settings: Settings, store: Store, device: torch.device) -> Network:

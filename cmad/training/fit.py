@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from cmad import processes
 from cmad.batches import collate
 from cmad.combinations import MASKS, combination_index, draw_combinations
 from cmad.config.schema import Optimiser
@@ -96,7 +97,8 @@ def fit(
         best, log = before["best"], before["log"]
         _copy(before["state"], state)
     epochs = range(len(log), plan.epochs)
-    bar = tqdm(epochs, plan.label, plan.epochs, initial=len(log), unit="epoch", disable=None)
+    quiet = True if processes.rank() else None
+    bar = tqdm(epochs, plan.label, plan.epochs, initial=len(log), unit="epoch", disable=quiet)
     for epoch in bar:
         if plan.optimiser.renew_each_epoch:
             optimiser = create_optimiser(method.trained, plan.optimiser)
@@ -178,7 +180,8 @@ def _steps(
 
 def _update(loss: Tensor, trained: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan) -> None:
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    processes.shared_loss(loss).backward()  # type: ignore[no-untyped-call]
+    processes.add_gradients(trained.parameters())
     if plan.optimiser.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), plan.optimiser.clip)
     optimiser.step()

@@ -96,11 +96,7 @@ class Place:
         # torch's writer of archives tells a full disk by a RuntimeError.
         except (OSError, RuntimeError) as error:
             self._full = True
-            print(
-                f"{self._label}: {self._folder} cannot be written ({_first_line(error)}); "
-                "the training goes on, a kill would lose it",
-                file=sys.stderr,
-            )
+            print(_unkept(self._label, self._folder, error), file=sys.stderr)
 
 
 @contextmanager
@@ -123,9 +119,7 @@ def place(scratch: Scratch | None, key: Mapping[str, Any], label: str) -> Iterat
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("a+", encoding="ascii")
     except OSError as error:
-        print(
-            f"{label}: {folder} cannot be written ({error.strerror}); a kill would lose it", file=sys.stderr
-        )
+        print(_unkept(label, folder, error), file=sys.stderr)
         yield None
         return
     with lock:
@@ -219,5 +213,6 @@ def _age(folder: Path) -> float:
         return 0.0
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _unkept(label: str, folder: Path, error: Exception) -> str:
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{label}: {folder} cannot be written ({why}); the training goes on, a kill would lose it"

@@ -13,6 +13,7 @@ from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
 from cmad.device import choose_device
 from cmad.files import sha256, whole_folder
+from cmad.processes import joined
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from cmad.training.checkpoint import checkpoint_name, load_network
@@ -64,7 +65,7 @@ def train_students(
     store = open_store(store_folder)
     combinations = range(len(COMBINATIONS)) if customised else (None,)
     logs = []
-    with torch_threads(recipe.threads), whole_folder(target) as folder:
+    with torch_threads(recipe.threads), joined(device), whole_folder(target) as folder:
         inputs = folder_digest(store_folder) if scratch else ""
         for seed in recipe.seeds:
             teacher = load_network(teachers / checkpoint_name(seed), recipe.network, store, device)

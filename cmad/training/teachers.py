@@ -13,6 +13,7 @@ from cmad.device import choose_device
 from cmad.errors import UserError
 from cmad.files import sha256, whole_folder
 from cmad.network.network import Network
+from cmad.processes import joined
 from cmad.randomness import torch_threads
 from cmad.store.store import Store, open_store
 from cmad.training.checkpoint import (
@@ -59,7 +60,7 @@ def make_teachers(
         UserError: a training fails (``train_teacher``), or the teacher to take in does not fit.
     """
     device, store = choose_device(recipe.device), open_store(store_folder)
-    with torch_threads(recipe.threads), whole_folder(target) as folder:
+    with torch_threads(recipe.threads), joined(device), whole_folder(target) as folder:
         if recipe.teacher.checkpoint is None:
             inputs = folder_digest(store_folder) if scratch else ""
             logs = []

@@ -1,0 +1,245 @@
+"""The scratch: a training that was killed goes on with the same bits; nothing is done twice."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cmad.config.schema import Optimiser
+from cmad.errors import UserError
+from cmad.files import whole_file
+from cmad.training.fit import Fitted
+from cmad.training.optimiser import learning_rate
+from cmad.training.scratch import Place, Scratch, digest, folder_digest, place
+from cmad.training.student import create_method, train_student
+from cmad.training.teacher import train_teacher
+from stages.scratch import project, scratch
+from tests.project import ROOT
+from tests.test_training import CPU, World, same
+
+EPOCHS = 5
+UNIFIED = ["dropout", "cmad", "mmanet", "mplmm", "umdf", "umdf_full", "corrkd"]
+CUSTOMISED = ["mplmm", "umdf", "umdf_full", "corrkd"]
+
+
+class Killed(BaseException):
+    """As a signal ends a process: caught by nothing."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"), "demo_classes")
+
+
+def train(world: World, method: str, where: Place | None, combination: int | None = None) -> Fitted:
+    """As ``World.train``, with everything made afresh, as another process would."""
+    student = replace(world.preset.student, epochs=EPOCHS, warmup=2)
+    options = dict(world.preset.systems.get(method, {}))
+    if method == "mmanet":
+        options["begin"] = 3
+    network = world.preset.network
+    created = create_method(
+        method, world.store, network, student, options, world.teacher, combination, 0, CPU
+    )
+    return train_student(created, world.store, student, world.cache, combination, 0, "test", CPU, where)
+
+
+def killed_after(
+    folder: Path, epochs: int, monkeypatch: pytest.MonkeyPatch, run: Any, after: str = "save_epoch"
+) -> None:
+    """Run a training that is killed once so many epochs are kept."""
+    write, left = getattr(Place, after), [epochs]
+
+    def dying(self: Place, content: Any) -> None:
+        write(self, content)
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, after, dying)
+        with pytest.raises(Killed):
+            run(Place(folder, "test"))
+
+
+@pytest.fixture
+def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The epochs that are really trained."""
+    seen: list[int] = []
+
+    def noted(settings: Optimiser, epoch: int) -> float:
+        seen.append(epoch)
+        return learning_rate(settings, epoch)
+
+    monkeypatch.setattr("cmad.training.fit.learning_rate", noted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("system", "combination"), [*((name, None) for name in UNIFIED), *((name, 4) for name in CUSTOMISED)]
+)
+def test_every_system_goes_on_with_the_same_bits(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained_epochs: list[int],
+    system: str,
+    combination: int | None,
+) -> None:
+    whole = train(world, system, None, combination)
+    for epochs in (1, 3, 4):
+        folder = tmp_path / str(epochs)
+        folder.mkdir()
+        killed_after(folder, epochs, monkeypatch, lambda where: train(world, system, where, combination))
+        trained_epochs.clear()
+        assert same(train(world, system, Place(folder, "test"), combination), whole)
+        assert trained_epochs == list(range(epochs, EPOCHS))
+
+
+@pytest.mark.parametrize("renew", [False, True])
+def test_the_teacher_goes_on_with_the_same_bits(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renew: bool
+) -> None:
+    teacher = replace(world.preset.teacher, epochs=EPOCHS)
+    teacher = replace(teacher, optimiser=replace(teacher.optimiser, renew_each_epoch=renew, milestones=(3,)))
+
+    def run(where: Place | None) -> Fitted:
+        return train_teacher(world.store, world.preset.network, teacher, 0, "test", CPU, where)
+
+    whole = run(None)
+    killed_after(tmp_path, 2, monkeypatch, run)
+    assert same(run(Place(tmp_path, "test")), whole)
+
+
+def test_what_is_done_is_not_trained_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_epochs: list[int]
+) -> None:
+    whole = train(world, "cmad", Place(tmp_path, "test"))
+    # Killed between the result and the removal of the last epoch, too.
+    other = tmp_path / "other"
+    other.mkdir()
+    killed_after(other, 1, monkeypatch, lambda where: train(world, "cmad", where), "save_done")
+    for folder in (tmp_path, other):
+        trained_epochs.clear()
+        assert same(train(world, "cmad", Place(folder, "test")), whole)
+        assert trained_epochs == []
+        assert [path.name for path in folder.glob("*.pt")] == ["done.pt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04cos\nsystem\n"])
+def test_a_damaged_file_is_told_and_trained_anew(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "epoch.pt").write_bytes(content)
+    whole = train(world, "dropout", None)
+    assert same(train(world, "dropout", Place(tmp_path, "test")), whole)
+    told = capsys.readouterr().err.strip()
+    assert told == f"test: {tmp_path / 'epoch.pt'} is not readable; it is trained anew"
+
+
+def test_a_full_disk_is_told_once_and_the_training_goes_on(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole = train(world, "dropout", None)
+    monkeypatch.setattr(torch, "save", full)
+    assert same(train(world, "dropout", Place(tmp_path, "test")), whole)
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "No space left on device" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_process_is_told_who_trains(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from cmad.training.scratch import Scratch, place\n"
+        "with place(Scratch(Path(sys.argv[1]), 10**9), {'a': 1}, 'orphan'):\n"
+        "    print('locked', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        message = rf"cmad: process {holder.pid} is training this model already; .*kill {holder.pid}"
+        with pytest.raises(UserError, match=message), place(Scratch(tmp_path, 10**9), {"a": 1}, "cmad"):
+            pass
+        with place(Scratch(tmp_path, 10**9), {"a": 2}, "cmad") as other:
+            assert other is not None
+        holder.kill()
+        holder.wait()
+    with place(Scratch(tmp_path, 10**9), {"a": 1}, "cmad") as free:
+        assert free is not None
+
+
+def test_the_oldest_goes_first_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    kept = Scratch(tmp_path, 25_000)
+    for number in range(3):
+        with place(kept, {"n": number}, "test") as own:
+            assert own is not None
+            own.save_done({"weights": torch.zeros(2500)})
+        folder = tmp_path / digest({"n": number})
+        os.utime(folder, (number, number))
+    with place(kept, {"n": 0}, "test"), place(kept, {"n": 3}, "test"):
+        left = {path.name for path in tmp_path.iterdir()}
+    # 0 was the oldest, but it is in use; 1 had to go.
+    assert left == {digest({"n": number}) for number in (0, 2, 3)}
+
+
+def test_nothing_is_kept_without_a_scratch() -> None:
+    with place(None, {}, "test") as own:
+        assert own is None
+
+
+def test_keys_tell_apart_and_do_not_depend_on_order() -> None:
+    assert digest({"a": 1, "b": (2, 0.1)}) == digest({"b": [2, 0.1], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 1.5})
+
+
+def test_a_folder_is_told_by_names_and_bytes(tmp_path: Path) -> None:
+    found: list[str] = []
+    for name, content in (("a", "1"), ("a", "2"), ("b", "2")):
+        folder = tmp_path / f"{len(found)}"
+        folder.mkdir()
+        (folder / name).write_text(content)
+        found.append(folder_digest(folder))
+    assert len(set(found)) == 3
+
+
+def test_what_a_dead_process_left_half_written_goes(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, signal; from pathlib import Path; from cmad.files import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1]) / 'out') as folder:\n"
+        "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    with whole_file(tmp_path / "out") as aside:
+        aside.write_text("y")
+        assert not left.exists()
+        # Its own, of a process that lives.
+        assert len(list(tmp_path.iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_scratch_is_the_projects_also_in_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / ".dvc/tmp/exps/standalone/tmpabc"
+    inside.mkdir(parents=True)
+    for folder in (tmp_path, inside):
+        monkeypatch.chdir(folder)
+        assert project(Path.cwd()) == tmp_path
+        assert scratch() == Scratch(tmp_path / ".dvc/tmp/cmad", 2 * 2**30)
+    monkeypatch.setenv("CMAD_SCRATCH", "/elsewhere")
+    monkeypatch.setenv("CMAD_SCRATCH_GIB", "0.5")
+    assert scratch() == Scratch(Path("/elsewhere"), 2**29)
+    monkeypatch.setenv("CMAD_SCRATCH_GIB", "much")
+    with pytest.raises(UserError, match="CMAD_SCRATCH_GIB is 'much'"):
+        scratch()
