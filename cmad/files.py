@@ -16,7 +16,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write beside ``path``; rename it there on success, remove it on failure."""
     with _aside(path) as aside:
         yield aside
-        if _writes():
+        if _writes(path):
             aside.replace(path)
 
 
@@ -26,7 +26,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     with _aside(path) as aside:
         aside.mkdir()
         yield aside
-        if _writes():
+        if _writes(path):
             if path.exists():
                 shutil.rmtree(path)
             aside.rename(path)
@@ -43,9 +43,12 @@ def _aside(path: Path) -> Iterator[Path]:
         yield Path(folder) / path.name
 
 
-def _writes() -> bool:
-    """Of several processes that train one model (``cmad.processes``), the first alone leaves anything."""
-    return os.environ.get("RANK", "0") == "0"
+def _writes(path: Path) -> bool:
+    """Of several processes that train one model (``cmad.processes``), the first alone leaves anything.
+
+    What stands in a folder that is itself half-written is each process's own.
+    """
+    return os.environ.get("RANK", "0") == "0" or any(p.name.endswith(_PARTIAL) for p in path.parents)
 
 
 def remove_partial(folder: Path) -> None:

@@ -208,7 +208,8 @@ def test_a_full_disk_tears_no_artifact(whole: Whole, tmp_path: Path) -> None:
                 while file.write(bytes(10_000)):
                     pass
             output, _ = running.communicate()
-        assert running.returncode != 0, output
+        # The scratch is given up first; what the stage itself writes fits or it does not.
+        assert "o space left" in output
         assert "Traceback" not in output
         left = contents(folder)
         assert left == {name: whole.expected[name] for name in left}

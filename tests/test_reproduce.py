@@ -1,5 +1,6 @@
 """``make reproduce``: the pipeline in a fresh clone, one stage at a time or several."""
 
+import json
 import re
 import shutil
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, commit, make_project, run, small_params, write_params
+from tests.project import ROOT, commit, make_project, run, small_params, stages_run, write_params
 from tools.plan import Stage, stage_of, to_run
 from tools.progress import Progress
 from tools.reproduce import follow
@@ -114,3 +115,19 @@ def test_an_interrupt_ends_all_processes(project: Path, tmp_path: Path) -> None:
 def test_a_wrong_number_of_jobs_is_one_line() -> None:
     output = run(ROOT, sys.executable, "-m", "tools.reproduce", "--jobs", "0", status=1)
     assert output == "error: --jobs must be at least 1\n"
+
+
+def test_a_clone_that_pulls_the_runs_trains_nothing(project: Path, tmp_path: Path) -> None:
+    # A run of other params too: it is in no commit.
+    run(project, "dvc", "exp", "run", "-S", "seeds=[0]")
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    commit(project)
+    run(project, "dvc", "push", "-q", "-A", "--run-cache")
+    folder = clone(project, tmp_path / "clone")
+    run(folder, "dvc", "pull", "-q", "--run-cache")
+    assert stages_run(run(folder, "dvc", "repro")) == set()
+    output = run(folder, "dvc", "exp", "run", "-S", "seeds=[0]")
+    # What DVC remembers it checks out; the report is always there, so it may be written again.
+    assert stages_run(output) <= {"report"}
+    assert json.loads((folder / "reports/metrics.json").read_text())["demo"]["cmad"]
