@@ -23,7 +23,18 @@ PAPER = Path("data/paper")
 # What makes the results; the rest of the repository is what they lead to.
 _CODE = ("cmad", "stages", "data/paper", "params.yaml", "dvc.yaml")
 # Those that pyproject.toml asks for, tests aside.
-_LIBRARIES = ("torch", "dvc", "numpy", "pandas", "pyyaml", "matplotlib", "pillow", "tqdm", "transformers")
+_LIBRARIES = (
+    "torch",
+    "dvc",
+    "numpy",
+    "pandas",
+    "pyyaml",
+    "matplotlib",
+    "pillow",
+    "tqdm",
+    "ruamel.yaml.clib",
+    "transformers",
+)
 
 
 def run() -> None:
