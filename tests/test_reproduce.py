@@ -1,6 +1,5 @@
 """``make reproduce``: the pipeline in a fresh clone, one stage at a time or several."""
 
-import json
 import re
 import shutil
 import signal
@@ -118,17 +117,10 @@ def test_a_wrong_number_of_jobs_is_one_line() -> None:
 
 
 def test_a_clone_that_pulls_the_runs_trains_nothing(project: Path, tmp_path: Path) -> None:
-    # A run of other params too: it is in no commit.
-    run(project, "dvc", "exp", "run", "-S", "seeds=[0]")
-    run(project, "git", "checkout", "-q", ".")
     run(project, "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
     commit(project)
     run(project, "dvc", "push", "-q", "-A", "--run-cache")
     folder = clone(project, tmp_path / "clone")
     run(folder, "dvc", "pull", "-q", "--run-cache")
     assert stages_run(run(folder, "dvc", "repro")) == set()
-    # What is in no commit is fetched when it is asked for.
-    output = run(folder, "dvc", "exp", "run", "--pull", "-S", "seeds=[0]")
-    # What DVC remembers it checks out; the report is always there, so it may be written again.
-    assert stages_run(output) <= {"report"}
-    assert json.loads((folder / "reports/metrics.json").read_text())["demo"]["cmad"]
+    assert (folder / "data/runs/demo/students/cmad/seed-1.pt").exists()
