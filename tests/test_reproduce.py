@@ -84,7 +84,9 @@ def test_a_failure_stops_those_that_need_it_and_is_named(project: Path, tmp_path
     write_params(folder, params)
     output = run(folder, sys.executable, "-m", "tools.reproduce", "--jobs", "2", status=1)
     assert "student@demo-cmad: error: cmad, seed 0: the training diverged" in output
-    assert output.splitlines()[-1].startswith("error: failed: student@demo-cmad; ")
+    *_, why, last = output.splitlines()
+    assert why.startswith("student@demo-cmad: error: cmad, seed 0: the training diverged")
+    assert last.startswith("error: failed: student@demo-cmad; ")
     assert (folder / "data/runs/demo/students/dropout/log.csv").exists()
     assert not (folder / "data/runs/demo/evaluation").exists()
 

@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -189,6 +193,51 @@ def test_the_oldest_goes_first_and_what_is_in_use_stays(tmp_path: Path) -> None:
         left = {path.name for path in tmp_path.iterdir()}
     # 0 was the oldest, but it is in use; 1 had to go.
     assert left == {digest({"n": number}) for number in (0, 2, 3)}
+
+
+@contextmanager
+def churning(work: Callable[[], None]) -> Iterator[None]:
+    """As another process works in the same scratch."""
+    ended = Event()
+
+    def again() -> None:
+        while not ended.is_set():
+            work()
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(again)
+        try:
+            yield
+        finally:
+            ended.set()
+    other.result()
+
+
+def test_files_that_others_make_and_remove_meanwhile_do_no_harm(tmp_path: Path) -> None:
+    beside = tmp_path / "beside" / "epoch.pt"
+    beside.parent.mkdir()
+
+    def epoch() -> None:
+        with whole_file(beside) as aside:
+            aside.write_text("weights")
+
+    with churning(epoch):
+        for _ in range(400):
+            with place(Scratch(tmp_path, 2**30), {"seed": 0}, "test") as own:
+                assert own is not None
+
+
+def test_a_model_that_others_make_room_of_meanwhile_is_held_all_the_same(tmp_path: Path) -> None:
+    def make_room() -> None:
+        with place(Scratch(tmp_path, 0), {"seed": 1}, "other"):
+            pass
+
+    with churning(make_room):
+        for _ in range(200):
+            with place(Scratch(tmp_path, 0), {"seed": 0}, "test") as own:
+                assert own is not None
+                own.save_done({"seed": 0})
+                assert own.done() == {"seed": 0}
 
 
 def test_nothing_is_kept_without_a_scratch() -> None:

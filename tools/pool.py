@@ -48,17 +48,19 @@ class Running:
         process: itself.
         current: the stage that it is at.
         failed: names of the stages that failed.
+        last: the last line that each stage said.
     """
 
     batch: Sequence[str]
     process: subprocess.Popen[str]
     current: str | None = None
     failed: list[str] = field(default_factory=list)
+    last: dict[str, str] = field(default_factory=dict)
 
 
 def run_all(
     root: Path, stages: Mapping[str, Stage], progress: Progress, write: Callable[[str], object]
-) -> list[str]:
+) -> dict[str, str]:
     """Run stages, ``progress.jobs`` at a time. A failure stops those that need it, and no other.
 
     Args:
@@ -68,9 +70,9 @@ def run_all(
         write: takes each line for the reader.
 
     Returns:
-        Names of the stages that failed.
+        Names of the stages that failed, each with the last line that it said.
     """
-    waiting, failed = dict(stages), set[str]()
+    waiting, failed = dict(stages), dict[str, str]()
     running: list[Running] = []
     said: Queue[Line] = Queue()
     try:
@@ -85,18 +87,18 @@ def run_all(
             _heard(line, progress, write)
             if line.text is None:
                 running.remove(line.process)
-                failed |= set(line.process.failed)
+                failed |= {name: line.process.last.get(name, "") for name in line.process.failed}
     finally:
         _stop(running)
-    return [name for name in stages if name in failed]
+    return {name: failed[name] for name in stages if name in failed}
 
 
 def _next(
-    waiting: Mapping[str, Stage], failed: set[str], running: Sequence[Running], progress: Progress
+    waiting: Mapping[str, Stage], failed: Mapping[str, str], running: Sequence[Running], progress: Progress
 ) -> list[list[str]]:
     """Batches for the processes that are free."""
     busy = {name for each in running for name in each.batch}
-    unready = failed | busy | waiting.keys()
+    unready = failed.keys() | busy | waiting.keys()
     ready = sorted(
         (name for name, stage in waiting.items() if not stage.needs & unready),
         key=progress.expected,
@@ -154,6 +156,8 @@ def _heard(line: Line, progress: Progress, write: Callable[[str], object]) -> No
         if found:
             here.failed += re.findall(r"'([^']+)'", found[1])
         elif not _NOISE.match(line.text):
+            if here.current is not None and not line.text.startswith("ERROR: "):
+                here.last[here.current] = line.text
             write(f"{here.current or 'dvc'}: {line.text}\n")
     elif here.process.returncode and not here.failed:
         # DVC itself could not go on: none of the batch is known to be done.

@@ -68,6 +68,9 @@ def main(jobs: int) -> int:
         except KeyboardInterrupt:
             return 130
         if failed:
+            # Once more at the end: what they said stands far above.
+            for name, said in failed.items():
+                print(f"{name}: {said}", file=sys.stderr)
             print(f"error: failed: {', '.join(failed)}; stages that need them did not run", file=sys.stderr)
             return 1
     # Alone, or to see that nothing is left to do.

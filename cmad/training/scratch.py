@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,8 @@ from cmad.files import remove_partial, sha256, whole_file
 _EPOCH, _DONE, _LOCK = "epoch.pt", "done.pt", "lock"
 # How many hexadecimal digits of a digest make a name.
 _DIGITS = 32
+# Seconds between tries to lock a model, 2 in all.
+_WAITS = [0.02] * 100
 
 
 @dataclass(frozen=True)
@@ -116,23 +119,17 @@ def place(scratch: Scratch | None, key: Mapping[str, Any], label: str) -> Iterat
         return
     folder = scratch.folder / digest(key)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a+", encoding="ascii")
+        lock = _hold(folder)
+    except BlockingIOError as error:
+        raise UserError(
+            f"{label}: process {error} is training this model already; "
+            f"wait for it, or end it with: kill {error}"
+        ) from None
     except OSError as error:
         print(_unkept(label, folder, error), file=sys.stderr)
         yield None
         return
     with lock:
-        if not _locked(lock):
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise UserError(
-                f"{label}: process {holder} is training this model already; "
-                f"wait for it, or end it with: kill {holder}"
-            )
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
         remove_partial(folder)
         # Oldest goes by when a model was last worked on.
         os.utime(folder)
@@ -162,6 +159,42 @@ def surroundings(threads: int, device: torch.device) -> dict[str, str | int]:
 def folder_digest(folder: Path) -> str:
     """A digest of the files of a folder, their names and bytes."""
     return digest({path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()})
+
+
+def _hold(folder: Path) -> IO[str]:
+    """Make a model's folder, if need be, and lock it for this process.
+
+    Raises:
+        BlockingIOError: another process holds it; the message is its process id.
+    """
+    holder = "unknown"
+    for wait in _WAITS:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = (folder / _LOCK).open("a+", encoding="ascii")
+        except FileNotFoundError:
+            # Another process made room in between.
+            continue
+        if not _locked(lock):
+            # One that makes room holds it for a moment only.
+            time.sleep(wait)
+        elif _is(lock, folder / _LOCK):
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            return lock
+        lock.seek(0)
+        holder = lock.read().strip() or holder
+        lock.close()
+    raise BlockingIOError(holder)
+
+
+def _is(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _locked(lock: IO[str]) -> bool:
@@ -198,11 +231,11 @@ def _remove(folder: Path) -> bool:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue
+    # Files come and go in the folders of other processes; os.walk passes over a folder that has gone.
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).stat().st_size
     return total
 
 
