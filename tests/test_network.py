@@ -18,6 +18,7 @@ from cmad.config.schema import PerModality
 from cmad.losses.mar import Banks, mar_weights, mean_difficulty
 from cmad.methods.cmad import Cmad
 from cmad.methods.method import Step
+from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
 from cmad.network.network import Network, Output
 from cmad.network.perceiver import Perceiver
@@ -227,24 +228,35 @@ def test_training_steps_equal_the_dense_ones_before_and_after_warm_up(
         assert psi.max() == pytest.approx(STUDENT.rho)
 
 
-def counted_rows(network: Network) -> dict[str, list[int]]:
-    """Rows that each forward call of a Conv1d or a Perceiver layer is given, from now on."""
+def counted_rows(network: Network, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Rows that each use of a Conv1d or a Perceiver of this network is given, from now on."""
     rows: dict[str, list[int]] = {}
-    for name, module in network.named_modules():
-        if name.startswith(("convolutions.", "perceivers.")) and name.count(".") == 1:
-            rows[name] = []
+    for m in MODALITIES:
+        convolutions: list[int] = []
+        perceivers: list[int] = []
+        rows |= {f"convolutions.{m}": convolutions, f"perceivers.{m}": perceivers}
 
-            def count(_: nn.Module, given: tuple[Tensor, ...], own: list[int] = rows[name]) -> None:
-                own.append(len(given[0]))
+        def count(_: nn.Module, given: tuple[Tensor, ...], own: list[int] = perceivers) -> None:
+            own.append(len(given[0]))
 
-            module.register_forward_pre_hook(count)
+        network.perceivers[m].register_forward_pre_hook(count)
+
+    def counting(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
+        for m in MODALITIES:
+            if convolution is network.convolutions[m]:
+                rows[f"convolutions.{m}"].append(len(frames))
+        return convolve(convolution, frames, valid)
+
+    monkeypatch.setattr("cmad.network.network.convolve", counting)
     return rows
 
 
-def test_each_encoder_runs_once_in_an_evaluation_of_all_seven_combinations() -> None:
+def test_each_encoder_runs_once_in_an_evaluation_of_all_seven_combinations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network = make_network()
     split = make_split(random_lengths(10, np.random.default_rng(2)))
-    rows = counted_rows(network)
+    rows = counted_rows(network, monkeypatch)
     predict_combinations(network, split, 4, CPU)
     for m, modality in enumerate(MODALITIES):
         present = [int(split.has[start : start + 4, m].sum()) for start in (0, 4, 8)]
@@ -252,13 +264,13 @@ def test_each_encoder_runs_once_in_an_evaluation_of_all_seven_combinations() -> 
         assert rows[f"perceivers.{modality}"] == [count + 1 for count in present]  # and the absent token
 
 
-def test_a_training_step_encodes_only_what_it_shows() -> None:
+def test_a_training_step_encodes_only_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task("regression")
     network, teacher = make_network(1), make_network(2)
     split = make_split(random_lengths(10, np.random.default_rng(3)))
     masks = draw_masks(split.has, np.random.default_rng(3))
     step = cmad_step(split, masks, teacher, task)
-    ours, theirs = counted_rows(network), counted_rows(teacher)
+    ours, theirs = counted_rows(network, monkeypatch), counted_rows(teacher, monkeypatch)
     Cmad(network, STUDENT, task, SAMPLERS["authors"]).losses(step)
     for m, modality in enumerate(MODALITIES):
         assert ours[f"perceivers.{modality}"] == [int(masks[:, m].sum()) + 1]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from cmad.config.schema import Network as Settings
+from cmad.network.dropout import ReluDropout
 
 
 class Fusion(nn.Module):
@@ -17,6 +18,9 @@ class Fusion(nn.Module):
             settings.transformer_dropout,
             batch_first=True,
         )
+        # The stock feed-forward block applies the one, then the other. Dropout of 0 draws nothing.
+        layer.activation = ReluDropout(settings.transformer_dropout)
+        layer.dropout.p = 0.0
         self.transformer = nn.TransformerEncoder(layer, settings.fusion_layers, enable_nested_tensor=False)
         self.linear = nn.Linear(3 * settings.width, settings.width)
         self.dropout = nn.Dropout(settings.fusion_dropout)

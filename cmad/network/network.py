@@ -6,6 +6,7 @@ are encoded, together with one row of zeros that gives that token.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from cmad import processes
 from cmad.batches import Batch, Stream
 from cmad.combinations import MODALITIES
 from cmad.config.schema import Network as Settings
+from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
 from cmad.network.parts import in_parts
 from cmad.network.perceiver import Perceiver
@@ -121,8 +123,11 @@ class Network(nn.Module):
             frames = self.encoder(frames, valid)
         if self.lengths is not None:
             missing = self.lengths[modality] - frames.shape[1]
-            frames, valid = F.pad(frames, (0, 0, 0, missing)), F.pad(valid, (0, missing))
-        convolved = self.convolutions[modality](frames.transpose(1, 2)).transpose(1, 2)
+            frames, valid = (
+                F.pad(frames, (0, 0, 0, missing)),
+                valid.new_ones(len(valid), self.lengths[modality]),
+            )
+        convolved = convolve(cast(nn.Conv1d, self.convolutions[modality]), frames, valid)
         # The absent token reads one frame of zeros: all keys being equal, one is as good as T.
         context = torch.cat([convolved, convolved.new_zeros(1, *convolved.shape[1:])])
         if self.lengths is not None:

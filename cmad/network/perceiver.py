@@ -11,9 +11,17 @@ so that no key or value of any frame is ever formed. With N latents and H heads 
 2 H d_h columns per frame and layer by N H dot products.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cmad.network.attention import Context, mix, read
+from cmad.network.lengths import by_length
+
+# Frames of padding that a group of like length may hold, see ``cmad.network.lengths``.
+PADDING = 50
 
 
 class CrossAttention(nn.Module):
@@ -29,31 +37,26 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
         self.out = nn.Linear(heads * head_width, width)
 
-    def forward(self, latents: Tensor, context: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
         """Attend.
 
         Args:
-            latents: [P or 1, N, D].
-            context: [P, T, D], layer-normalised without gain and bias.
-            bias: [P, 1, T], added to the scores: -inf where a frame is not to be seen.
+            latents: [P or 1, N, D]; one row stands for all.
+            contexts: what all rows see, in their order.
 
         Returns:
             [P, N, D], to be added to the latents.
         """
-        rows, count, width = latents.shape
+        _, count, width = latents.shape
         gain, shift = self.context_norm.weight, self.context_norm.bias
         keys, values = self.key_value.weight.view(2, self.heads, self.head_width, width)
-        query = self.query(self.norm(latents)).view(rows * count, self.heads, self.head_width)
+        query = self.query(self.norm(latents)).view(-1, self.heads, self.head_width)
         query = torch.bmm(query.transpose(0, 1), keys * (gain * self.head_width**-0.5))
-        query = query.view(self.heads, rows, count, width).permute(1, 0, 2, 3)
-        query = query.reshape(rows, self.heads * count, width)
-        scores = torch.matmul(query, context.transpose(1, 2))
-        weights = torch.softmax(scores if bias is None else scores + bias, dim=-1)
-        pooled = torch.bmm(weights, context) * gain + shift
-        pooled = pooled.view(-1, self.heads, count, width).transpose(0, 1)
-        read = torch.bmm(pooled.reshape(self.heads, -1, width), values.transpose(1, 2))
-        read = read.view(self.heads, -1, count, self.head_width).permute(1, 2, 0, 3)
-        return self.out(read.reshape(-1, count, self.heads * self.head_width))
+        query = query.transpose(0, 1).reshape(-1, count * self.heads, width)
+        pooled = read(query, contexts).view(-1, self.heads, width)
+        read_out = torch.bmm(pooled.transpose(0, 1), (values * gain).transpose(1, 2))
+        joined = read_out.transpose(0, 1) + values @ shift
+        return self.out(joined.reshape(-1, count, self.heads * self.head_width))
 
 
 class SelfAttention(nn.Module):
@@ -72,11 +75,9 @@ class SelfAttention(nn.Module):
         """[P, N, D] to [P, N, D], to be added to the latents."""
         rows, count, _ = latents.shape
         normed = self.norm(latents)
-        query = self.query(normed).view(rows, count, self.heads, self.head_width).transpose(1, 2)
+        query = self.query(normed).view(rows, count, self.heads, self.head_width)
         both = self.key_value(normed).view(rows, count, 2, self.heads, self.head_width)
-        keys, values = both.permute(2, 0, 3, 1, 4)
-        read = F.scaled_dot_product_attention(query, keys, values)
-        return self.out(read.transpose(1, 2).reshape(rows, count, -1))
+        return self.out(mix(query * self.head_width**-0.5, *both.unbind(2)).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -104,9 +105,9 @@ class Layer(nn.Module):
         self.own = SelfAttention(width, heads, head_width)
         self.own_feed = FeedForward(width)
 
-    def forward(self, latents: Tensor, context: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
         """As ``CrossAttention``; returns the new latents [P, N, D]."""
-        latents = latents + self.cross(latents, context, bias)
+        latents = latents + self.cross(latents, contexts)
         latents = latents + self.cross_feed(latents)
         latents = latents + self.own(latents)
         return latents + self.own_feed(latents)
@@ -132,10 +133,22 @@ class Perceiver(nn.Module):
             [P, D].
         """
         context = F.layer_norm(context, context.shape[-1:])
-        bias = None
-        if valid is not None and not bool(valid.all()):
-            bias = torch.zeros_like(valid, dtype=context.dtype).masked_fill_(~valid, -torch.inf)[:, None]
+        if valid is None:
+            return self._read([Context(context, None)])
+        grouped = by_length(valid, PADDING)
+        frames, seen = grouped.cut(grouped.sort(context)), grouped.cut(grouped.sort(valid))
+        contexts = [Context(part, _bias(own, part.dtype)) for part, own in zip(frames, seen, strict=True)]
+        return grouped.restore(self._read(contexts))
+
+    def _read(self, contexts: Sequence[Context]) -> Tensor:
         latents = self.latents[None]
         for layer in self.layers:
-            latents = layer(latents, context, bias)
+            latents = layer(latents, contexts)
         return self.norm(latents.mean(1))
+
+
+def _bias(valid: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """``Context.bias`` of what is valid, bool [P_g, T_g]."""
+    if bool(valid.all()):
+        return None
+    return torch.zeros_like(valid, dtype=dtype).masked_fill_(~valid, -torch.inf)[..., None]

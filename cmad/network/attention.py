@@ -1,0 +1,111 @@
+"""The two inner loops of the Perceiver, with their gradients written out.
+
+Left to autograd they would be several times as many passes over memory: scores, masks and weights of
+all heads are the largest tensors of the network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True)
+class Context:
+    """What some rows of a batch read.
+
+    Attributes:
+        frames: [P_g, T_g, D].
+        bias: [P_g, T_g, 1], added to the scores: -inf where a frame is not to be seen; None where all are.
+    """
+
+    frames: Tensor
+    bias: Tensor | None
+
+
+def read(queries: Tensor, contexts: Sequence[Context]) -> Tensor:
+    """Each query's mean of its row's frames, weighted by the softmax of their dot products.
+
+    Args:
+        queries: [P, Q, D], or [1, Q, D] for all rows alike.
+        contexts: of all P rows, in their order.
+
+    Returns:
+        [P, Q, D].
+    """
+    rows = sum(len(context.frames) for context in contexts)
+    biases = [context.bias for context in contexts]
+    frames = [context.frames for context in contexts]
+    return _Read.apply(queries.expand(rows, -1, -1), biases, *frames)  # type: ignore[no-untyped-call]
+
+
+def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of few to few, all [P, N, H, d_h]; queries come scaled.
+
+    Products of such size are not worth a matrix product for each head.
+    """
+    return _Mix.apply(queries, keys, values)  # type: ignore[no-untyped-call]
+
+
+class _Read(torch.autograd.Function):
+    # Scores are [P_g, T_g, Q]: a multiple of the vector width stands innermost, which T_g is not.
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, biases: Sequence[Tensor | None], *frames: Tensor) -> Tensor:
+        pooled, weights = queries.new_empty(queries.shape), []
+        counts = [len(part) for part in frames]
+        split = (torch.split(tensor, counts) for tensor in (queries, pooled))
+        for query, out, part, bias in zip(*split, frames, biases, strict=True):
+            scores = torch.bmm(part, query.transpose(1, 2))
+            if bias is not None:
+                scores += bias
+            weight = scores.softmax(1)
+            torch.bmm(weight.transpose(1, 2), part, out=out)
+            weights.append(weight)
+        ctx.save_for_backward(queries, *frames, *weights)
+        return pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        queries, *saved = ctx.saved_tensors
+        frames, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        of_queries, of_frames = gradient.new_empty(gradient.shape), []
+        counts = [len(part) for part in frames]
+        split = (torch.split(tensor, counts) for tensor in (queries, of_queries, gradient))
+        for query, out, pull, part, weight in zip(*split, frames, weights, strict=True):
+            of_scores = _through_softmax(torch.bmm(part, pull.transpose(1, 2)), weight, 1)
+            torch.bmm(of_scores.transpose(1, 2), part, out=out)
+            of_frames.append(torch.bmm(weight, pull).baddbmm_(of_scores, query))
+        return (of_queries, None, *of_frames)
+
+
+class _Mix(torch.autograd.Function):
+    # [P, queries, keys, H, d_h], of which the products of heads are summed over d_h.
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        weights = (queries[:, :, None] * keys[:, None]).sum(-1).softmax(2)
+        ctx.save_for_backward(queries, keys, values, weights)
+        return (weights[..., None] * values[:, None]).sum(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values, weights = ctx.saved_tensors
+        of_weights = (gradient[:, :, None] * values[:, None]).sum(-1)
+        of_scores = _through_softmax(of_weights, weights, 2)[..., None]
+        return (
+            (of_scores * keys[:, None]).sum(2),
+            (of_scores * queries[:, :, None]).sum(1),
+            (weights[..., None] * gradient[:, :, None]).sum(1),
+        )
+
+
+def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """The gradient before a softmax over ``dim`` from that after it; overwrites the latter."""
+    gradient *= weights
+    return gradient.sub_(weights * gradient.sum(dim, keepdim=True))

@@ -1,0 +1,35 @@
+"""A Conv1d over streams of different lengths as one matrix product over the frames that there are."""
+
+import torch
+from torch import Tensor, nn
+
+from cmad.network.lengths import last_frames
+
+
+def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
+    """Apply a Conv1d of odd kernel, padded to keep the length and without bias, to a batch.
+
+    The streams are laid end to end with zeros between them, so that a kernel never sees two. Each frame
+    is multiplied with all k taps at once; the taps' products, each shifted by its place, are summed.
+
+    Args:
+        frames: [P, T, d], zero where not valid.
+        valid: bool [P, T].
+
+    Returns:
+        [P, T, D], up to the last valid frame of each stream; zero after it.
+    """
+    width, depth, taps = convolution.weight.shape
+    apart = taps // 2
+    lengths = last_frames(valid)
+    ends = (lengths + apart).cumsum(0)
+    steps = torch.arange(frames.shape[1], device=frames.device)
+    places = (ends - lengths)[:, None] + steps
+    # The last window, behind all streams, holds nothing but zeros.
+    nothing = int(ends[-1]) if len(ends) else 0
+    laid = frames.new_zeros(nothing + taps, depth).index_put((places[valid],), frames[valid])
+    products = laid @ convolution.weight.permute(1, 2, 0).reshape(depth, taps * width)
+    products = products.view(-1, taps, width)
+    windows = torch.stack([products[tap : tap + nothing + 1, tap] for tap in range(taps)]).sum(0)
+    chosen = torch.where(steps < lengths[:, None], places - apart, nothing)
+    return windows.index_select(0, chosen.flatten()).view(*valid.shape, width)

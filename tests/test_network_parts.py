@@ -1,0 +1,148 @@
+"""What makes the network fast: groups of like length, one product for a Conv1d, gradients by hand."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from cmad.network.attention import Context, mix, read
+from cmad.network.convolution import convolve
+from cmad.network.dropout import ReluDropout, kept
+from cmad.network.lengths import by_length
+from cmad.network.perceiver import Perceiver
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    given = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.float64, generator=given).requires_grad_()
+
+
+def prefixes(lengths: list[int], longest: int) -> Tensor:
+    return torch.arange(longest) < torch.tensor(lengths)[:, None]
+
+
+lengths_of_rows = st.lists(st.integers(0, 9), max_size=12)
+
+
+@given(lengths=lengths_of_rows, padding=st.integers(0, 20))
+def test_groups_hold_each_row_once_and_no_more_padding_than_allowed(lengths: list[int], padding: int) -> None:
+    valid = prefixes(lengths, 9)
+    grouped = by_length(valid, padding)
+    assert sorted(grouped.order.tolist()) == list(range(len(lengths)))
+    assert sum(count for count, _ in grouped.groups) == len(lengths)
+    for part, (count, longest) in zip(grouped.cut(grouped.sort(valid)), grouped.groups, strict=True):
+        assert part.shape == (count, longest)
+        own = part.sum(1).clamp(min=1)
+        assert own.max() == longest
+        assert (longest - own).sum() <= padding
+    numbers = torch.arange(len(lengths))
+    assert torch.equal(grouped.restore(grouped.sort(numbers)), numbers)
+
+
+def test_neighbouring_groups_could_not_be_one() -> None:
+    grouped = by_length(prefixes([9, 9, 7, 3, 3, 2, 1], 9), 4)
+    assert grouped.groups == ((3, 9), (4, 3))
+
+
+def test_a_row_is_as_long_as_its_last_valid_frame() -> None:
+    valid = torch.tensor([[False, True, False, True, False], [True, False, False, False, False]])
+    assert by_length(valid, 0).groups == ((1, 4), (1, 1))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_reading_is_attention_and_so_is_its_gradient(rows: int) -> None:
+    queries, frames = drawn(rows, 3, 4), [drawn(2, 6, 4, seed=1), drawn(3, 2, 4, seed=2)]
+    seen = [prefixes([6, 4], 6), prefixes([2, 2, 1], 2)]
+
+    def ours(queries: Tensor, *frames: Tensor) -> Tensor:
+        bias = torch.zeros(2, 6, 1, dtype=torch.float64).masked_fill(~seen[0][..., None], -torch.inf)
+        late = torch.zeros(3, 2, 1, dtype=torch.float64).masked_fill(~seen[1][..., None], -torch.inf)
+        return read(queries, [Context(frames[0], bias), Context(frames[1], late)])
+
+    def plain(queries: Tensor, *frames: Tensor) -> Tensor:
+        each = [q for part in torch.split(queries.expand(5, -1, -1), [2, 3]) for q in part]
+        keys = [
+            row[valid]
+            for part, own in zip(frames, seen, strict=True)
+            for row, valid in zip(part, own, strict=True)
+        ]
+        return torch.stack([(q @ k.T).softmax(1) @ k for q, k in zip(each, keys, strict=True)])
+
+    assert (ours(queries, *frames) - plain(queries, *frames)).abs().max() < 1e-12
+    assert torch.autograd.gradcheck(ours, (queries, *frames))
+
+
+def test_mixing_is_attention_and_so_is_its_gradient() -> None:
+    given = [drawn(2, 3, 4, 5, seed=seed) for seed in range(3)]
+    queries, keys, values = (each.transpose(1, 2) for each in given)
+    wanted = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+    assert (mix(*given) - wanted.transpose(1, 2)).abs().max() < 1e-12
+    assert torch.autograd.gradcheck(mix, given)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@settings(max_examples=25)
+@given(lengths=lengths_of_rows, holes=st.integers(0, 99))
+def test_convolution_is_the_stock_one_on_all_valid_frames(size: int, lengths: list[int], holes: int) -> None:
+    """With frames dropped in between too, and for no rows at all."""
+    valid = prefixes(lengths, 9)
+    valid &= torch.from_numpy(np.random.default_rng(holes).random(valid.shape) < 0.8)
+    convolution = nn.Conv1d(4, 3, size, padding=size // 2, bias=False).double()
+    frames = drawn(len(lengths), 9, 4).detach() * valid[..., None]
+    frames.requires_grad_()
+    ours = convolve(convolution, frames, valid) * valid[..., None]
+    wanted = convolution(frames.transpose(1, 2)).transpose(1, 2) * valid[..., None]
+    pull = drawn(len(lengths), 9, 3, seed=1).detach()
+    gradients = [
+        torch.autograd.grad((found * pull).sum(), (frames, convolution.weight)) for found in (ours, wanted)
+    ]
+    assert torch.allclose(ours, wanted, atol=1e-12)
+    # The stock one lets frames that are no frames have a gradient.
+    assert torch.allclose(gradients[0][0], gradients[1][0] * valid[..., None], atol=1e-12)
+    assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-12)
+
+
+@pytest.mark.parametrize("padding", [0, 7, 1000])
+def test_a_perceiver_does_not_depend_on_its_groups(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5).double()
+    context, valid = drawn(6, 9, 8), prefixes([3, 9, 1, 9, 4, 3], 9)
+    outputs = []
+    for allowed in (1000, padding):
+        monkeypatch.setattr("cmad.network.perceiver.PADDING", allowed)
+        token = perceiver(context, valid)
+        outputs.append((token, torch.autograd.grad(token.square().sum(), context)[0]))
+    for one, other in zip(*outputs, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+    assert (outputs[0][1] * ~valid[..., None]).abs().max() == 0
+
+
+def test_dropout_keeps_its_share_scales_it_and_passes_gradient_where_it_kept() -> None:
+    module = ReluDropout(0.1)
+    inputs = torch.linspace(-1, 1, 200_001, dtype=torch.float64).requires_grad_()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        outputs = module(inputs.clone())
+        again = module(inputs.clone())
+        torch.manual_seed(0)
+        same = module(inputs.clone())
+    positive = inputs > 0
+    assert torch.equal(outputs, same)
+    assert not torch.equal(outputs, again)
+    assert not outputs[~positive].any()
+    passed = outputs[positive] > 0
+    # Five standard deviations of a share of 100000.
+    assert float(passed.double().mean()) == pytest.approx(0.9, abs=5 * (0.09 / 1e5) ** 0.5)
+    assert torch.allclose(outputs[positive][passed], inputs[positive][passed] / 0.9)
+    (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
+    assert torch.allclose(gradient, (outputs > 0).double() / 0.9)
+    assert torch.equal(module.eval()(inputs), inputs.relu())
+
+
+@pytest.mark.parametrize(("p", "share"), [(0.0, 1.0), (0.75, 0.25), (0.5, 0.5)])
+def test_shares_at_the_ends(p: float, share: float) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert float(kept(torch.empty(99_999), p).mean()) == pytest.approx(share, abs=0.01 * (p > 0))
