@@ -2,12 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmad.batches import Batch
 from cmad.language.model import Traits, load_model, traits
+from cmad.network.lengths import by_length
 from cmad.network.parts import in_parts
+
+# Tokens of padding that a group of like length may hold, see ``cmad.network.lengths``.
+PADDING = 25
 
 
 class TokenEncoder(nn.Module):
@@ -39,11 +46,18 @@ class TokenEncoder(nn.Module):
             # Sequences of nothing are not what every model takes.
             weight = next(self.model.parameters())
             return weight.new_zeros(*valid.shape, self._width)
+        grouped = by_length(valid, PADDING)
+        given, seen = grouped.cut(grouped.sort(tokens)), grouped.cut(grouped.sort(valid))
+        states = [
+            F.pad(self._states(part, own), (0, 0, 0, valid.shape[1] - own.shape[1]))
+            for part, own in zip(given, seen, strict=True)
+        ]
+        return grouped.restore(torch.cat(states)).masked_fill(~valid[..., None], 0.0)
+
+    def _states(self, tokens: Tensor, valid: Tensor) -> Tensor:
         segments = {"token_type_ids": tokens[..., 1]} if self._segments else {}
-        states = self.model(
-            input_ids=tokens[..., 0], attention_mask=valid.long(), **segments
-        ).last_hidden_state
-        return states.masked_fill(~valid[..., None], 0.0)
+        output = self.model(input_ids=tokens[..., 0], attention_mask=valid.long(), **segments)
+        return cast(Tensor, output.last_hidden_state)
 
 
 def load_encoder(folder: Path) -> TokenEncoder:
