@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -191,33 +192,53 @@ def test_a_new_seed_is_the_only_one_trained(whole: Whole, tmp_path: Path) -> Non
     assert contents(folder) == whole.expected
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_tears_no_artifact(whole: Whole, tmp_path: Path) -> None:
-    """A disk that fills while a student trains: no artifact is torn, and it goes on once there is room."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]).returncode:
-        pytest.skip("this system does not let root mount a tmpfs")
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]).returncode:
+        pytest.skip("mounting a small disk needs root, and a system that lets it")
     try:
-        folder = disk / "project"
-        make_project(folder, params())
-        filler = disk / "filler"
-        with start(folder) as running:
-            wait_for_student(folder)
-            with suppress(OSError), filler.open("wb", buffering=0) as file:
-                while file.write(bytes(10_000)):
-                    pass
-            output, _ = running.communicate()
-        # The scratch is given up first; what the stage itself writes fits or it does not.
-        assert "o space left" in output
-        assert "Traceback" not in output
-        left = contents(folder)
-        assert left == {name: whole.expected[name] for name in left}
-        filler.unlink()
-        finish(folder)
-        assert contents(folder) == whole.expected
+        yield folder
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_tears_no_artifact(whole: Whole, disk: Path) -> None:
+    """A disk that fills while a student trains: no artifact is torn, and it goes on once there is room."""
+    folder = disk / "project"
+    make_project(folder, params())
+    filler = disk / "filler"
+    with start(folder) as running:
+        wait_for_student(folder)
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(10_000)):
+                pass
+        output, _ = running.communicate()
+    # The scratch is given up first; what the stage itself writes fits or it does not.
+    assert "o space left" in output
+    assert "Traceback" not in output
+    left = contents(folder)
+    assert left == {name: whole.expected[name] for name in left}
+    filler.unlink()
+    finish(folder)
+    assert contents(folder) == whole.expected
+
+
+def test_a_disk_too_small_for_the_store_is_one_line(disk: Path) -> None:
+    """Frames are written through memory, where a full disk would end the process by a signal."""
+    folder = disk / "project"
+    larger = params()
+    larger["presets"]["demo"]["preprocess"]["generator"]["train"] = 30_000
+    make_project(folder, larger)
+    with start(folder) as running:
+        output, _ = running.communicate()
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output
+    assert "no space left on the disk; make room and run again" in lines[0]
+    assert "Traceback" not in output
+    assert not list(folder.glob("data/runs/demo/*"))
 
 
 @pytest.mark.soak

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmad.arrays import new_array
 from cmad.config.schema import Preprocess, Text
 from cmad.errors import UserError
 from cmad.language.align import Placement, by_tokens
@@ -88,7 +89,7 @@ def prepare_language(raw: RawData, params: Preprocess, scratch: Path) -> tuple[R
     if text.fine_tune:
         return replace(plain, tokens=tokens.stream), language
     shape = (len(tokens.stream.features), found.width)
-    states = np.lib.format.open_memmap(scratch / "states.npy", mode="w+", dtype=np.float32, shape=shape)
+    states = new_array(scratch / "states.npy", np.float32, shape)
     # One thread: the bits of the store must not depend on the machine's number of cores.
     write_hidden_states(folder, found, tokens.stream, threads=1, out=states)
     encoded = Ragged(states, tokens.stream.lengths)

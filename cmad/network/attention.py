@@ -106,6 +106,5 @@ class _Mix(torch.autograd.Function):
 
 
 def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """The gradient before a softmax over ``dim`` from that after it; overwrites the latter."""
-    gradient *= weights
-    return gradient.sub_(weights * gradient.sum(dim, keepdim=True))
+    """The gradient before a softmax over ``dim`` from that after it."""
+    return torch.ops.aten._softmax_backward_data(gradient, weights, dim, gradient.dtype)

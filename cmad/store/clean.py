@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmad.arrays import new_array
 from cmad.errors import UserError
 from cmad.language.align import ZERO, Placement, as_read, first_frames
 from cmad.raw.frames import Moments, blocks
@@ -80,12 +81,7 @@ def write_modality(
     """
     rows = first_frames(placement, order, longest)
     zero = rows == ZERO
-    target = np.lib.format.open_memmap(
-        path,
-        mode="w+",
-        dtype=np.float16 if half else np.float32,
-        shape=(len(rows), stream.features.shape[1]),
-    )
+    target = new_array(path, np.float16 if half else np.float32, (len(rows), stream.features.shape[1]))
     non_finite = start = 0
     for block, bad in blocks(stream, np.where(zero, 0, rows)):
         empty = zero[start : start + len(block)]
