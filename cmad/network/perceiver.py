@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from cmad.network.attention import Context, mix, read
 from cmad.network.lengths import by_length
 
-# Frames of padding that a group of like length may hold, see ``cmad.network.lengths``.
-PADDING = 50
+# Products of a frame's and a latent's numbers that take about as long as a group of like length does by
+# itself; it says how many frames of padding a group may hold, see ``cmad.network.lengths``.
+GROUP = 400_000
 
 
 class CrossAttention(nn.Module):
@@ -121,6 +122,7 @@ class Perceiver(nn.Module):
         self.latents = nn.Parameter(torch.randn(latents, width))
         self.layers = nn.ModuleList(Layer(width, heads, head_width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+        self._padding = GROUP // (latents * heads * width)
 
     def forward(self, context: Tensor, valid: Tensor | None) -> Tensor:
         """Read.
@@ -135,7 +137,7 @@ class Perceiver(nn.Module):
         context = F.layer_norm(context, context.shape[-1:])
         if valid is None:
             return self._read([Context(context, None)])
-        grouped = by_length(valid, PADDING)
+        grouped = by_length(valid, self._padding)
         frames, seen = grouped.cut(grouped.sort(context)), grouped.cut(grouped.sort(valid))
         contexts = [Context(part, _bias(own, part.dtype)) for part, own in zip(frames, seen, strict=True)]
         return grouped.restore(self._read(contexts))
