@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from cmad.config.holes import INVALID
 from cmad.config.kinds import allowed
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import shown
@@ -168,8 +169,9 @@ def _check_preset(preset: Preset, key: str) -> list[str]:
     if not isinstance(keep, Keep) or not isinstance(evaluate, Evaluate) or keep.weights != "none":
         return []
     problems = []
-    if isinstance(keep.drop_ratios, tuple) and isinstance(evaluate.drop_ratios, tuple):
-        lost = [ratio for ratio in evaluate.drop_ratios if ratio not in keep.drop_ratios]
+    kept, wanted = keep.drop_ratios, evaluate.drop_ratios
+    if isinstance(kept, tuple) and isinstance(wanted, tuple) and INVALID not in kept:
+        lost = [ratio for ratio in wanted if ratio is not INVALID and ratio not in kept]
         if lost:
             problems.append(
                 f"{key}.evaluate.drop_ratios: {shown(lost)} is not in {key}.keep.drop_ratios, and with"
