@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from cmad.config.holes import INVALID
 from cmad.config.kinds import allowed
 from cmad.config.lists import check_no_repeats, check_not_empty
 from cmad.config.names import shown
@@ -170,8 +169,8 @@ def _check_preset(preset: Preset, key: str) -> list[str]:
         return []
     problems = []
     kept, wanted = keep.drop_ratios, evaluate.drop_ratios
-    if isinstance(kept, tuple) and isinstance(wanted, tuple) and INVALID not in kept:
-        lost = [ratio for ratio in wanted if ratio is not INVALID and ratio not in kept]
+    if isinstance(kept, tuple) and isinstance(wanted, tuple) and all(isinstance(r, float) for r in kept):
+        lost = [ratio for ratio in wanted if isinstance(ratio, float) and ratio not in kept]
         if lost:
             problems.append(
                 f"{key}.evaluate.drop_ratios: {shown(lost)} is not in {key}.keep.drop_ratios, and with"
