@@ -18,7 +18,8 @@ TESTS = {
     "auxiliary": "tests/test_auxiliary.py",
     "mar": "tests/test_mar.py",
 }
-OPTIONS = ("--capture=no", "--hypothesis-profile=mutants")
+ALONE = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:timeout", "--capture=no")
+OPTIONS = ("-x", "-q", *ALONE, "--hypothesis-profile=mutants")
 PASSED, FAILED, BROKEN = 0, 1, 99
 # The first of each file in the normal suite.
 QUICK = tuple(next(mutant for mutant in MUTANTS if mutant.module == module) for module in TESTS)
@@ -55,9 +56,7 @@ def status(module: str, code: str, output: Path) -> int:
             os.dup2(file.fileno(), 2)
         os.chdir(ROOT)
         load(module, code)
-        ended = pytest.main(
-            [TESTS[module], *"-x -q -p no:cacheprovider -p no:xdist -p no:timeout".split(), *OPTIONS]
-        )
+        ended = pytest.main([TESTS[module], *OPTIONS])
     finally:
         os._exit(ended)
 

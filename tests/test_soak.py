@@ -53,7 +53,7 @@ def open_files() -> list[str]:
     found = []
     for link in Path("/proc/self/fd").iterdir():
         try:
-            found.append(os.readlink(link))
+            found.append(str(link.readlink()))
         except FileNotFoundError:
             # The one that lists the others.
             continue
