@@ -1,6 +1,7 @@
 # make reproduce   set up, run the pipeline, end with the report; JOBS=2 runs two stages at a time
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
 # make test        set up, run the whole test suite
+# make soak        run what takes too long for that (about an hour), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
 # make benchmark   speed and memory against a plain dense implementation
 
@@ -13,7 +14,7 @@ export OMP_NUM_THREADS := 1
 
 QUICK := datasets=[demo] variants=[tea,dropout,cmad] unified=[] customised=[] sweeps=[] also.datasets=[] seeds=[0]
 
-.PHONY: reproduce quick test lint text benchmark clean
+.PHONY: reproduce quick test lint soak text benchmark clean
 
 reproduce: .venv/base
 	python -m tools.reproduce --jobs $(JOBS)
@@ -36,6 +37,9 @@ lint: .venv/test
 	ruff check .
 	ruff format --check .
 	mypy
+
+soak: .venv/test
+	python -m tools.soak
 
 text: .venv/text
 

@@ -14,6 +14,7 @@ from cmad.report.html import page
 from cmad.report.load import load
 from cmad.report.markdown import written
 from cmad.report.provenance import Origin, provenance
+from cmad.report.soak import long_checks
 from cmad.report.times import read_all_seconds, read_seconds, times
 from cmad.report.write import metrics_json, write_figures, write_series, write_tables
 from stages.command import PARAMS, REPORTS, RUNS, TIMES, main
@@ -67,7 +68,7 @@ def run() -> None:
         write_series(of, plots)
         metrics.write_text(metrics_json(of), encoding="utf-8")
         text.write_text(written(blocks), encoding="utf-8")
-        whole = page("CMAD: report", (*blocks, *provenance(of, origin)), figures)
+        whole = page("CMAD: report", (*blocks, *provenance(of, origin), *long_checks(REPORTS)), figures)
         html.write_text(whole, encoding="utf-8")
         untracked.write_text(written(times(of, seconds)), encoding="utf-8")
     print(f"report: {REPORTS / 'report.md'}")

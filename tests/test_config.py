@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cmad.config.load import check, load
-from cmad.config.names import nearest
+from cmad.config.names import nearest, shown
 from cmad.config.overrides import override
 from cmad.config.schema import Config
 from cmad.config.stages import (
@@ -261,10 +261,10 @@ D = "presets.demo"
     ("key", "value", "message"),
     [
         # Wrong types.
-        ("threads", True, "threads = true: must be a whole number at least 1"),
-        ("threads", 1.0, "threads = 1.0: must be a whole number at least 1"),
-        ("threads", "1", 'threads = "1": must be a whole number at least 1'),
-        ("threads", None, "threads = null: must be a whole number at least 1"),
+        ("threads", True, "threads = true: must be a whole number from 1 to 4096"),
+        ("threads", 1.0, "threads = 1.0: must be a whole number from 1 to 4096"),
+        ("threads", "1", 'threads = "1": must be a whole number from 1 to 4096'),
+        ("threads", None, "threads = null: must be a whole number from 1 to 4096"),
         (f"{D}.student.sigma", False, f"{D}.student.sigma = false: must be a finite number at least 0"),
         (f"{D}.student.sigma", "1e-05", f'{D}.student.sigma = "1e-05": must be a finite number at least 0'),
         (f"{D}.student.dropout_off", "yes", f'{D}.student.dropout_off = "yes": must be true or false'),
@@ -275,6 +275,8 @@ D = "presets.demo"
             "datasets[0] = 3: must be a text",
         ),
         # Out of range.
+        # More than torch takes would end a stage after its work began.
+        ("threads", 2**31, "threads = 2147483648: must be a whole number from 1 to 4096"),
         (f"{D}.student.sigma", -0.1, f"{D}.student.sigma = -0.1: must be a finite number at least 0"),
         (f"{D}.student.sigma", math.inf, f"{D}.student.sigma = Infinity: must be a finite number at least 0"),
         (f"{D}.student.alpha", math.nan, f"{D}.student.alpha = NaN: must be a finite number from 0 to 1"),
@@ -508,7 +510,7 @@ EVALUATE = "a section with drop_ratios, seed, batch, resamples, confidence"
 @pytest.mark.parametrize(
     ("key", "allowed"),
     [
-        ("threads", "a whole number at least 1"),
+        ("threads", "a whole number from 1 to 4096"),
         (f"{D}.student.optimiser.clip", "a finite number above 0 or null"),
         (f"{D}.student.optimiser", OPTIMISER),
         (f"{D}.evaluate", EVALUATE),
@@ -519,6 +521,26 @@ EVALUATE = "a section with drop_ratios, seed, batch, resamples, confidence"
 )
 def test_missing_key(key: str, allowed: str) -> None:
     assert problems(drop(small(), key)) == [f"{key}: missing; must be {allowed}"]
+
+
+def test_a_rule_across_sections_steps_over_refused_items() -> None:
+    for section in ("keep", "evaluate"):
+        data = put(small(), f"{D}.keep.weights", "none")
+        put(data, f"{D}.keep.drop_ratios", [0.5, 1.0])
+        put(data, f"{D}.evaluate.drop_ratios", [0.5, 1.0])
+        put(data, f"{D}.{section}.drop_ratios.0", -1)
+        key = f"{D}.{section}.drop_ratios[0]"
+        assert problems(data) == [f"{key} = -1: must be a finite number above 0 and at most 1"]
+
+
+def test_a_preset_that_is_wrong_in_itself_is_not_told_again_for_each_definition() -> None:
+    (line,) = problems(put(small(), f"{D}.student.warmup", 999))
+    assert line.startswith(f"{D}.student.warmup = 999: must be below epochs")
+    # What a definition adds to it still is, here for each preset by the epochs that it has.
+    data = put(small(), f"{D}.student.warmup", 999)
+    lines = problems(put(data, "definitions.tea.student", {"warmup": 1000}))
+    told = {line.split(" = ")[0] for line in lines}
+    assert told == {f"{D}.student.warmup", "definitions.tea.student.warmup"}
 
 
 def test_names_must_serve_as_folders() -> None:
@@ -539,7 +561,7 @@ def test_all_problems_at_once() -> None:
     put(data, "definitions.no_mar.student", {"optimiser": {"clip": 0}, "weigh": "noone"})
     assert problems(data) == [
         "datasets[1] = 3: must be a text",
-        "threads = 0: must be a whole number at least 1",
+        "threads = 0: must be a whole number from 1 to 4096",
         "presets.demo.network.depht = 2: unknown key; did you mean depth?",
         'presets.demo.network.kernels.audio = "x": must be a whole number at least 1',
         "presets.demo.network.kernels.vision: missing; must be a whole number at least 1",
@@ -655,6 +677,11 @@ def test_override_refuses() -> None:
         "student.tua = 1: unknown key; did you mean tau?",
         "student.rho = 0: must be a finite number above 0",
     ]
+
+
+def test_a_refused_section_of_a_system_is_shown_as_it_stands() -> None:
+    """The options of a system are checked long after the file, when its mappings are read-only."""
+    assert shown(MappingProxyType({"a": MappingProxyType({"b": 1})})) == '{"a": {"b": 1}}'
 
 
 def test_nearest() -> None:

@@ -35,6 +35,7 @@ from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
 from tests.figure_tables import write_figure_tables
 from tests.project import ROOT, small_params
+from tools import soak
 
 VARIANTS = ("tea", "dropout", "cmad")
 ROWS = entries(VARIANTS, (), ())
@@ -1002,6 +1003,24 @@ def test_a_missing_cell_leaves_the_old_report(
     with pytest.raises(UserError, match="evaluate@demo"):
         stage.run()
     assert contents(Path("reports")) == contents(reported / "reports")
+
+
+def test_the_long_checks_stand_on_the_page_and_change_nothing_that_is_tracked(
+    reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(reported, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    result = soak.report([soak.Check("test_kill: test_kills", 30, "failed", 61.25)], "pytest", "2030-01-01")
+    Path("reports/soak.md").write_text(result, encoding="utf-8")
+    stage.run()
+    page = Path("reports/report.html").read_text(encoding="utf-8")
+    assert "test_kill: test_kills" not in (reported / "reports/report.html").read_text(encoding="utf-8")
+    for shown in ("test_kill: test_kills", ">failed<", ">61.2<", "2030-01-01", 'href="soak.md"'):
+        assert shown in page
+    untracked = {"soak.md"}
+    assert {n: c for n, c in tracked(Path("reports")).items() if n not in untracked} == tracked(
+        reported / "reports"
+    )
 
 
 def test_metrics_are_averages_to_four_digits(reported: Path, runs: Path) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -18,8 +18,13 @@ def dotted(key: str, name: object) -> str:
 
 def shown(value: Any) -> str:
     """A value on one line, cut to a length that can be read."""
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=_plain)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: a checked file's mappings are read-only ones."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def nearest(name: object, known: Iterable[object]) -> str:

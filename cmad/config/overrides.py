@@ -32,6 +32,8 @@ def override(student: Student, changes: Mapping[str, Any]) -> Student:
 def check_overrides(config: Config) -> list[str]:
     """Each definition must fit each preset; a problem of several pairs is one problem.
 
+    What is wrong with a preset without any definition is told of the preset alone.
+
     Args:
         config: the whole file; its fields may hold ``INVALID``.
     """
@@ -43,8 +45,18 @@ def check_overrides(config: Config) -> list[str]:
         changes = getattr(definition, "student", INVALID)
         for student in students:
             if isinstance(student, Student) and isinstance(changes, Mapping):
-                _changed(student, changes, f"{dotted('definitions', name)}.student", problems)
+                problems += _added(student, changes, f"{dotted('definitions', name)}.student")
     return list(dict.fromkeys(problems))
+
+
+def _added(student: Student, changes: Mapping[str, Any], key: str) -> list[str]:
+    """The problems that the changes bring, not those that the section has without them."""
+    changed: list[str] = []
+    _changed(student, changes, key, changed)
+    own: list[str] = []
+    if changed:
+        _changed(student, {}, key, own)
+    return [problem for problem in changed if problem not in own]
 
 
 def _changed(student: Student, changes: Mapping[str, Any], key: str, problems: list[str]) -> Any:

@@ -168,8 +168,9 @@ def _check_preset(preset: Preset, key: str) -> list[str]:
     if not isinstance(keep, Keep) or not isinstance(evaluate, Evaluate) or keep.weights != "none":
         return []
     problems = []
-    if isinstance(keep.drop_ratios, tuple) and isinstance(evaluate.drop_ratios, tuple):
-        lost = [ratio for ratio in evaluate.drop_ratios if ratio not in keep.drop_ratios]
+    kept, wanted = keep.drop_ratios, evaluate.drop_ratios
+    if isinstance(kept, tuple) and isinstance(wanted, tuple) and all(isinstance(r, float) for r in kept):
+        lost = [ratio for ratio in wanted if isinstance(ratio, float) and ratio not in kept]
         if lost:
             problems.append(
                 f"{key}.evaluate.drop_ratios: {shown(lost)} is not in {key}.keep.drop_ratios, and with"

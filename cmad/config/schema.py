@@ -328,7 +328,8 @@ class Config:
     sweep_values: Mapping[str, tuple[float, ...]]
     also: Also
     seeds: tuple[int, ...] = bounded(0)
-    threads: int = bounded(1)
+    # Far more than any machine has; torch itself fails beyond 2^31 - 1.
+    threads: int = bounded(1, 4096)
     device: Literal["auto", "cpu", "cuda"]
     definitions: Mapping[str, Definition]
     presets: Mapping[str, Preset]
