@@ -34,20 +34,25 @@ def read(queries: Tensor, contexts: Sequence[Context]) -> Tensor:
         contexts: of all P rows, in their order.
 
     Returns:
-        [P, Q, D].
+        [P, Q, D], all in the queries' precision.
     """
     rows = sum(len(context.frames) for context in contexts)
     biases = [context.bias for context in contexts]
-    frames = [context.frames for context in contexts]
-    return _Read.apply(queries.expand(rows, -1, -1), biases, *frames)  # type: ignore[no-untyped-call]
+    # Under autocast the queries, being products, say what products are in. Within, it would turn the
+    # weights of some devices back to float32.
+    frames = [context.frames.to(queries.dtype) for context in contexts]
+    with torch.autocast(queries.device.type, enabled=False):
+        return _Read.apply(queries.expand(rows, -1, -1), biases, *frames)  # type: ignore[no-untyped-call]
 
 
 def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of few to few, all [P, N, H, d_h]; queries come scaled.
 
-    Products of such size are not worth a matrix product for each head.
+    Products of such size are not worth a matrix product for each head. In float32 at least: number by
+    number, bfloat16 would gain nothing and round every one.
     """
-    return _Mix.apply(queries, keys, values)  # type: ignore[no-untyped-call]
+    single = torch.promote_types(queries.dtype, torch.float32)
+    return _Mix.apply(*(each.to(single) for each in (queries, keys, values)))  # type: ignore[no-untyped-call]
 
 
 class _Read(torch.autograd.Function):
