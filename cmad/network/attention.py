@@ -2,6 +2,9 @@
 
 Left to autograd they would be several times as many passes over memory: scores, masks and weights of
 all heads are the largest tensors of the network.
+
+Under autocast both go on in float32. Groups come in ever new shapes, and for each of them a CPU prepares
+its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
 """
 
 from collections.abc import Sequence
@@ -34,25 +37,27 @@ def read(queries: Tensor, contexts: Sequence[Context]) -> Tensor:
         contexts: of all P rows, in their order.
 
     Returns:
-        [P, Q, D], all in the queries' precision.
+        [P, Q, D].
     """
     rows = sum(len(context.frames) for context in contexts)
     biases = [context.bias for context in contexts]
-    # Under autocast the queries, being products, say what products are in. Within, it would turn the
-    # weights of some devices back to float32.
-    frames = [context.frames.to(queries.dtype) for context in contexts]
+    frames = [context.frames for context in contexts]
     with torch.autocast(queries.device.type, enabled=False):
-        return _Read.apply(queries.expand(rows, -1, -1), biases, *frames)  # type: ignore[no-untyped-call]
+        every = _single(queries.expand(rows, -1, -1), *frames)
+        return _Read.apply(every[0], biases, *every[1:])  # type: ignore[no-untyped-call]
 
 
 def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of few to few, all [P, N, H, d_h]; queries come scaled.
 
-    Products of such size are not worth a matrix product for each head. In float32 at least: number by
-    number, bfloat16 would gain nothing and round every one.
+    Products of such size are not worth a matrix product for each head.
     """
-    single = torch.promote_types(queries.dtype, torch.float32)
-    return _Mix.apply(*(each.to(single) for each in (queries, keys, values)))  # type: ignore[no-untyped-call]
+    return _Mix.apply(*_single(queries, keys, values))  # type: ignore[no-untyped-call]
+
+
+def _single(*tensors: Tensor) -> list[Tensor]:
+    """In float32, or whatever more they are in."""
+    return [each.to(torch.promote_types(each.dtype, torch.float32)) for each in tensors]
 
 
 class _Read(torch.autograd.Function):
