@@ -7,6 +7,7 @@ from cmad.evaluation.evaluate import write_evaluation
 from cmad.evaluation.origin import write_origin
 from cmad.evaluation.predict import Inputs, predict_all
 from cmad.files import whole_folder
+from cmad.precision import computing
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from stages.command import PARAMS, RUNS, main
@@ -27,7 +28,11 @@ def run(dataset: str) -> None:
         device=choose_device(params.device),
     )
     rows = entries(params.variants, params.unified, params.customised)
-    with torch_threads(params.threads), whole_folder(here / "evaluation") as folder:
+    with (
+        torch_threads(params.threads),
+        computing(params.precision, inputs.device),
+        whole_folder(here / "evaluation") as folder,
+    ):
         write_evaluation(folder, inputs, rows, predict_all(inputs, here / "teacher", rows))
         write_origin(folder, here, rows)
 

@@ -18,6 +18,7 @@ def run(dataset: str, variant: str) -> None:
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,
+        precision=params.precision,
     )
     here = RUNS / dataset
     train_students(

@@ -21,6 +21,7 @@ def run(dataset: str, parameter: str) -> None:
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,
+        precision=params.precision,
     )
     here = RUNS / dataset
     swept = sweep(parameter, params.values)

@@ -22,6 +22,7 @@ def run(dataset: str, system: str, scope: str) -> None:
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,
+        precision=params.precision,
     )
     row = entries.customised(system) if scope == "customised" else entries.unified(system)
     here = RUNS / dataset

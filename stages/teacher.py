@@ -15,6 +15,7 @@ def run(dataset: str) -> None:
         seeds=params.seeds,
         threads=params.threads,
         device=params.device,
+        precision=params.precision,
     )
     here = RUNS / dataset
     make_teachers(recipe, here / "store", here / "teacher", f"{dataset} teacher", scratch())

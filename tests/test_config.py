@@ -305,6 +305,8 @@ D = "presets.demo"
             f'{D}.student.weigh = "boht": must be one of both, task, auxiliary, none; did you mean both?',
         ),
         ("device", "CPU", 'device = "CPU": must be one of auto, cpu, cuda; did you mean cpu?'),
+        ("precision", "fp16", 'precision = "fp16": must be one of float32, bf16; did you mean bf16?'),
+        ("precision", None, "precision = null: must be one of float32, bf16; known: float32, bf16"),
         ("device", "tpu7", 'device = "tpu7": must be one of auto, cpu, cuda; known: auto, cpu, cuda'),
         (
             f"{D}.preprocess.standardise.2",
@@ -577,7 +579,7 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}])
 def test_no_parameters_at_all(data: Any) -> None:
     section = "datasets, variants, unified, customised, sweeps, sweep_values, also, seeds, threads, device, "
-    section += "definitions, presets"
+    section += "precision, definitions, presets"
     if data == {}:
         assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
     else:
@@ -702,6 +704,7 @@ def test_keys_of_each_stage() -> None:
         "seeds",
         "threads",
         "device",
+        "precision",
     ]
     assert keys(StudentParams, dataset="demo", variant="tea") == [
         "definitions.tea",
@@ -711,6 +714,7 @@ def test_keys_of_each_stage() -> None:
         "seeds",
         "threads",
         "device",
+        "precision",
     ]
     assert keys(EvaluateParams, dataset="demo") == [
         "presets.demo.network",
@@ -723,6 +727,7 @@ def test_keys_of_each_stage() -> None:
         "seeds",
         "threads",
         "device",
+        "precision",
     ]
     assert keys(SweepParams, dataset="demo", parameter="sigma") == [
         "sweep_values.sigma",
@@ -732,6 +737,7 @@ def test_keys_of_each_stage() -> None:
         "seeds",
         "threads",
         "device",
+        "precision",
     ]
     assert "also.variants" in keys(EvaluateAlsoParams, dataset="demo")
     grid = ["datasets", "variants", "unified", "customised", "sweeps", "sweep_values", "also"]
@@ -747,6 +753,7 @@ def test_keys_of_a_comparison_system() -> None:
         "seeds",
         "threads",
         "device",
+        "precision",
     ]
 
 
@@ -787,6 +794,7 @@ CHANGES = {
     "seeds": [7],
     "threads": 3,
     "device": "cpu",
+    "precision": "bf16",
     "definitions.tea.method": "dropout",
     "definitions.cmad_w.student.weights": "all",
     "presets.demo.preprocess.max_frames.audio": 19,

@@ -49,6 +49,7 @@ def train(world: TokenWorld, target: Path, weights: Any, rows: Sequence[Entry] =
             seeds=(0,),
             threads=1,
             device="cpu",
+            precision="float32",
         )
         train_students(
             recipe, world.folder / "store", world.folder / "teacher", target / row.name, row.customised
@@ -226,6 +227,7 @@ def recipe_of(world: TokenWorld, existing: ExistingTeacher | None, **network: An
         seeds=(0, 3),
         threads=1,
         device="cpu",
+        precision="float32",
     )
 
 

@@ -318,6 +318,8 @@ class Config:
         also: a second grid.
         threads: of torch; part of the result (two thread counts give two sets of bits).
         device: "auto" takes a GPU where there is one.
+        precision: of the networks' forward passes; "bf16" is ``torch.autocast``. Weights, losses, optimiser
+            and scores are float32 either way, as is the frozen encoder that preprocesses text.
     """
 
     datasets: tuple[str, ...]
@@ -331,5 +333,6 @@ class Config:
     # Far more than any machine has; torch itself fails beyond 2^31 - 1.
     threads: int = bounded(1, 4096)
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bf16"]
     definitions: Mapping[str, Definition]
     presets: Mapping[str, Preset]

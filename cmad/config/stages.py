@@ -63,6 +63,7 @@ class TeacherParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class StudentParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class SweepParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class SystemParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class EvaluateParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class EvaluateAlsoParams:
     seeds: tuple[int, ...] = field(metadata=_from("seeds"))
     threads: int = field(metadata=_from("threads"))
     device: str = field(metadata=_from("device"))
+    precision: str = field(metadata=_from("precision"))
 
 
 @dataclass(frozen=True)

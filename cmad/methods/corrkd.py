@@ -153,7 +153,7 @@ def information(critic: Callable[[Tensor, Tensor], Tensor], student: Tensor, tea
 
 
 class Critic(nn.Module):
-    """F, an MLP with one hidden layer."""
+    """F, an MLP with one hidden layer; part of a loss, hence in float32 whatever the precision."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -28,7 +28,8 @@ from cmad.losses.cafd import similarities
 from cmad.losses.mar import PAIRS
 from cmad.losses.task import per_record, records, task_loss
 from cmad.methods.method import Context, Step, chances, read_options
-from cmad.network.network import Encoded, Network
+from cmad.network.network import Encoded, Network, said
+from cmad.precision import forward_pass
 from cmad.predictions import predict_combinations
 from cmad.task import Task
 
@@ -163,13 +164,14 @@ class Head(nn.Module):
         self.fusion = copy.deepcopy(network.fusion)
         self.classifier = copy.deepcopy(network.classifier)
 
+    @forward_pass
     def forward(self, encoded: Encoded, masks: Tensor) -> Tensor:
         """Outputs [B, K] from the tokens that ``Network.fuse`` sees under ``masks`` [B, 3]."""
         tokens = [
             table[torch.where(masks[:, m], encoded.places[:, m], len(table) - 1)]
             for m, table in enumerate(encoded.tokens)
         ]
-        return self.classifier(self.fusion(torch.stack(tokens, dim=1)))
+        return said(self.fusion(torch.stack(tokens, dim=1)), self.classifier).outputs
 
 
 class Mmanet:

@@ -30,9 +30,10 @@ from cmad.methods.method import Context, chances, read_options
 from cmad.methods.task_only import TaskOnly
 from cmad.network.encoder import embed
 from cmad.network.frames import Frames, convolve
-from cmad.network.network import Network, Output
+from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
 from cmad.network.prompts import Prompts, cross_name
+from cmad.precision import forward_pass
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class PromptedNetwork(nn.Module):
         self.fusion.eval()
         return self
 
+    @forward_pass
     def encode(self, batch: Batch) -> Encoded:
         """Apply encoder, Conv1d and cross-modal maps to each present pair once.
 
@@ -120,6 +122,7 @@ class PromptedNetwork(nn.Module):
                 sources[name] = F.pad(mapped, (0, 0, 0, missing, 0, 1))
         return Encoded(convolve(self.convolutions, batch, self._lengths, self._attend_padding), sources)
 
+    @forward_pass
     def fuse(self, encoded: Encoded, masks: Tensor) -> Output:
         """Generate what is missing, then read and fuse.
 
@@ -133,7 +136,7 @@ class PromptedNetwork(nn.Module):
         groups = self._groups(shown)
         tokens = [self._token(m, encoded, shown, groups) for m in range(3)]
         representation = self.fusion(torch.stack(tokens, dim=1))
-        return Output(representation, self.classifier(representation))
+        return said(representation, self.classifier)
 
     def _groups(self, shown: Tensor) -> dict[int, Tensor]:
         """Samples by the combination that they are prompted for; in none if nothing of them is shown."""
@@ -147,12 +150,12 @@ class PromptedNetwork(nn.Module):
         """U_m [B, D]: the Perceiver's reading of [X_m + P_m ; Q_m], X_m given or generated."""
         frames, filled = encoded.frames, shown[:, m].clone()
         rows = frames.rows(m, filled)
-        # Copies: other calls pick from the same tables.
-        context, valid = frames.tables[m][rows], frames.valid[m][rows]
+        # Copies: other calls pick from the same tables. In the prompts' precision, as they are put in.
+        context, valid = frames.tables[m][rows].to(self.classifier.weight.dtype), frames.valid[m][rows]
         kinds = context.new_zeros(len(shown), *self.prompts.types[MODALITIES[m]].shape)
         for j, samples in groups.items():
             signal = self.prompts.signal(j, m).transpose(0, 1)
-            kinds[samples] = self.prompts.type_of(j, m)
+            kinds[samples] = self.prompts.type_of(j, m).to(kinds.dtype)
             if MASKS[j, m]:
                 context[samples] = context[samples] + signal * filled[samples, None, None]
                 continue

@@ -2,6 +2,9 @@
 
 Left to autograd they would be several times as many passes over memory: scores, masks and weights of
 all heads are the largest tensors of the network.
+
+Under autocast both go on in float32. Groups come in ever new shapes, and for each of them a CPU prepares
+its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
 """
 
 from collections.abc import Sequence
@@ -39,7 +42,9 @@ def read(queries: Tensor, contexts: Sequence[Context]) -> Tensor:
     rows = sum(len(context.frames) for context in contexts)
     biases = [context.bias for context in contexts]
     frames = [context.frames for context in contexts]
-    return _Read.apply(queries.expand(rows, -1, -1), biases, *frames)  # type: ignore[no-untyped-call]
+    with torch.autocast(queries.device.type, enabled=False):
+        every = _single(queries.expand(rows, -1, -1), *frames)
+        return _Read.apply(every[0], biases, *every[1:])  # type: ignore[no-untyped-call]
 
 
 def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -47,7 +52,12 @@ def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     Products of such size are not worth a matrix product for each head.
     """
-    return _Mix.apply(queries, keys, values)  # type: ignore[no-untyped-call]
+    return _Mix.apply(*_single(queries, keys, values))  # type: ignore[no-untyped-call]
+
+
+def _single(*tensors: Tensor) -> list[Tensor]:
+    """In float32, or whatever more they are in."""
+    return [each.to(torch.promote_types(each.dtype, torch.float32)) for each in tensors]
 
 
 class _Read(torch.autograd.Function):

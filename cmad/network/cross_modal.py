@@ -16,8 +16,9 @@ from cmad.combinations import MODALITIES
 from cmad.errors import UserError
 from cmad.network.encoder import embed
 from cmad.network.frames import Frames, convolve
-from cmad.network.network import Network, Output
+from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
+from cmad.precision import forward_pass
 
 HEADS = (8, 5, 4)
 
@@ -99,11 +100,13 @@ class CrossModalNetwork(nn.Module):
         self.fusion = network.fusion
         self.classifier = network.classifier
 
+    @forward_pass
     def encode(self, batch: Batch) -> Frames:
         """Apply the encoder and the Conv1d to each present pair once."""
         embedded = embed(self.encoder, batch, self._micro_batch)
         return convolve(self.convolutions, embedded, self._lengths, self._attend_padding)
 
+    @forward_pass
     def fuse(self, frames: Frames, masks: Tensor) -> Output:
         """Relate what is seen, then read and fuse.
 
@@ -114,7 +117,7 @@ class CrossModalNetwork(nn.Module):
         seen = [frames.tables[m][rows[m]] for m in range(3)]
         valid = [frames.valid[m][rows[m]] for m in range(3)]
         representation = self.fusion(in_parts(self._tokens, self._micro_batch, *seen, *valid))
-        return Output(representation, self.classifier(representation))
+        return said(representation, self.classifier)
 
     def _tokens(self, *streams: Tensor) -> Tensor:
         """Frames of the three streams, then what is valid of each, to the tokens [S, 3, D]."""

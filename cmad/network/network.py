@@ -20,6 +20,7 @@ from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
 from cmad.network.parts import in_parts
 from cmad.network.perceiver import Perceiver
+from cmad.precision import forward_pass, in_full
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Output:
 
     representation: Tensor
     outputs: Tensor
+
+
+def said(representation: Tensor, classifier: nn.Linear) -> Output:
+    """E, and what the last layer makes of it; both in the precision of its weights, as losses want them."""
+    representation = representation.to(classifier.weight.dtype)
+    return Output(representation, in_full(classifier, representation))
 
 
 class Network(nn.Module):
@@ -94,6 +101,7 @@ class Network(nn.Module):
         # After the initial weights of all else: its own are pretrained.
         self.encoder = encoder
 
+    @forward_pass
     def encode(self, batch: Batch) -> Encoded:
         """Encode each present pair of a batch once."""
         tokens = []
@@ -136,6 +144,7 @@ class Network(nn.Module):
         absent[:, 0] = True
         return self.perceivers[modality](context, torch.cat([valid, absent]))
 
+    @forward_pass
     def fuse(self, encoded: Encoded, masks: Tensor) -> Output:
         """Fuse the tokens of one combination per sample.
 
@@ -147,7 +156,7 @@ class Network(nn.Module):
             absent = len(table) - 1
             tokens.append(table[torch.where(masks[:, m], encoded.places[:, m], absent)])
         representation = self.fusion(torch.stack(tokens, dim=1))
-        return Output(representation, self.classifier(representation))
+        return said(representation, self.classifier)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -32,6 +32,7 @@ from cmad.planning.markdown import Line, markdown
 from cmad.planning.measured import epochs_of, models_of, recorded, scaled
 from cmad.planning.memory import available, training_bytes
 from cmad.planning.shapes import Shapes, shapes_of
+from cmad.precision import computing
 from cmad.randomness import torch_threads
 
 MEASURED = "its last run here"
@@ -69,7 +70,7 @@ def plan(params: Path, data: Path) -> str:
         UserError: the parameter file is refused.
     """
     config = load(params)
-    with torch_threads(config.threads):
+    with torch_threads(config.threads), computing(config.precision, choose_device(config.device)):
         of = {
             dataset: _Planner(config, grid, dataset, data).lines()
             for grid in grids(config)

@@ -138,6 +138,7 @@ def _run(of: Sequence[Cells], origin: Origin) -> dict[str, str]:
         "seeds": ", ".join(seeds),
         "threads of torch": str(origin.config.threads),
         "device asked for": origin.config.device,
+        "precision": origin.config.precision,
     } | here
 
 

@@ -150,10 +150,16 @@ def code_digest() -> str:
     return digest({name: sha256(Path(f)) for name, f in zip(loaded, files, strict=True) if f})
 
 
-def surroundings(threads: int, device: torch.device) -> dict[str, str | int]:
+def surroundings(threads: int, precision: str, device: torch.device) -> dict[str, str | int]:
     """What else determines a training's bits than its inputs and settings."""
     # The exact model of a processor or card is not asked for: the scratch stays on one machine.
-    return {"code": code_digest(), "torch": torch.__version__, "threads": threads, "device": device.type}
+    return {
+        "code": code_digest(),
+        "torch": torch.__version__,
+        "threads": threads,
+        "precision": precision,
+        "device": device.type,
+    }
 
 
 def folder_digest(folder: Path) -> str:

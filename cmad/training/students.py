@@ -13,6 +13,7 @@ from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
 from cmad.device import choose_device
 from cmad.files import sha256, whole_folder
+from cmad.precision import computing
 from cmad.processes import joined
 from cmad.randomness import torch_threads
 from cmad.store.store import open_store
@@ -31,7 +32,7 @@ class Recipe:
         method: name of a file in ``cmad/methods``.
         options: its own section, empty for the project's own methods.
         network, student, keep: see ``cmad.config.schema``.
-        seeds, threads, device: likewise.
+        seeds, threads, device, precision: likewise.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Recipe:
     seeds: tuple[int, ...]
     threads: int
     device: str
+    precision: str
 
 
 def train_students(
@@ -65,7 +67,12 @@ def train_students(
     store = open_store(store_folder)
     combinations = range(len(COMBINATIONS)) if customised else (None,)
     logs = []
-    with torch_threads(recipe.threads), joined(device), whole_folder(target) as folder:
+    with (
+        torch_threads(recipe.threads),
+        computing(recipe.precision, device),
+        joined(device),
+        whole_folder(target) as folder,
+    ):
         inputs = folder_digest(store_folder) if scratch else ""
         for seed in recipe.seeds:
             teacher = load_network(teachers / checkpoint_name(seed), recipe.network, store, device)
@@ -115,4 +122,4 @@ def _key(recipe: Recipe, store: str, teachers: Path, cell: Cell, device: torch.d
         "cell": asdict(cell),
         "store": store,
         "teacher": [sha256(file) for file in files],
-    } | surroundings(recipe.threads, device)
+    } | surroundings(recipe.threads, recipe.precision, device)

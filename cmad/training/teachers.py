@@ -13,6 +13,7 @@ from cmad.device import choose_device
 from cmad.errors import UserError
 from cmad.files import sha256, whole_folder
 from cmad.network.network import Network
+from cmad.precision import computing
 from cmad.processes import joined
 from cmad.randomness import torch_threads
 from cmad.store.store import Store, open_store
@@ -36,7 +37,7 @@ class Recipe:
 
     Attributes:
         network, teacher: see ``cmad.config.schema``.
-        seeds, threads, device: likewise.
+        seeds, threads, device, precision: likewise.
     """
 
     network: Settings
@@ -44,6 +45,7 @@ class Recipe:
     seeds: tuple[int, ...]
     threads: int
     device: str
+    precision: str
 
 
 def make_teachers(
@@ -60,7 +62,12 @@ def make_teachers(
         UserError: a training fails (``train_teacher``), or the teacher to take in does not fit.
     """
     device, store = choose_device(recipe.device), open_store(store_folder)
-    with torch_threads(recipe.threads), joined(device), whole_folder(target) as folder:
+    with (
+        torch_threads(recipe.threads),
+        computing(recipe.precision, device),
+        joined(device),
+        whole_folder(target) as folder,
+    ):
         if recipe.teacher.checkpoint is None:
             inputs = folder_digest(store_folder) if scratch else ""
             logs = []
@@ -97,7 +104,7 @@ def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[st
         "teacher": asdict(recipe.teacher),
         "seed": seed,
         "store": store,
-    } | surroundings(recipe.threads, device)
+    } | surroundings(recipe.threads, recipe.precision, device)
 
 
 def _take_in(

@@ -1,0 +1,208 @@
+"""What ``precision: bf16`` changes: scores on the demo set, and the time of a training and of an epoch.
+
+``python -m benchmarks.precision [--seeds 5] [--repeats 5]`` prints it as Markdown.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.setting import BATCH, DEV_SAMPLES, SEED, TRAIN_SAMPLES
+from benchmarks.shapes import write_mosei_like
+from benchmarks.speed import CPU, Epoch, frozen_teacher, now, project_epoch
+from cmad.config.load import load
+from cmad.config.overrides import override
+from cmad.config.schema import Config, Preset
+from cmad.precision import computing
+from cmad.predictions import predict_combinations
+from cmad.randomness import generator, torch_threads
+from cmad.scores.bootstrap import Interval, averages, paired_difference
+from cmad.store.prepare import prepare_store
+from cmad.store.store import Store, open_store
+from cmad.training import students, teachers
+from cmad.training.checkpoint import checkpoint_name, load_network
+from cmad.training.teacher_cache import teacher_cache
+
+PARAMS, DATASET = Path("params.yaml"), "demo"
+PRECISIONS = ("float32", "bf16")
+# The teacher itself, and the students that learn from it.
+TEACHER, STUDENTS = "tea", ("dropout", "cmad")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the demo set's table in both precisions.
+
+    Attributes:
+        f1: by precision, the average F1 over the seven combinations on test of each seed, [S].
+        difference: of bf16 to float32, with its interval over seeds and test samples.
+        seconds: by precision, of the processor for one training.
+    """
+
+    f1: Mapping[str, NDArray[np.float64]]
+    difference: Interval
+    seconds: Mapping[str, float]
+
+
+def demo_rows(seeds: int) -> dict[str, Row]:
+    """Train and test teacher and students with seeds 0, 1, ... in both precisions."""
+    config = replace(load(PARAMS), seeds=tuple(range(seeds)), device="cpu")
+    preset = config.presets[DATASET]
+    seconds: dict[str, dict[str, float]] = {row: {} for row in (TEACHER, *STUDENTS)}
+    outputs: dict[str, dict[str, NDArray[np.float32]]] = {row: {} for row in seconds}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare_store(folder / "none", preset.preprocess, folder / "store")
+        store = open_store(folder / "store")
+        # In turn, so that what else the machine does meets both alike.
+        for row in seconds:
+            for precision in PRECISIONS:
+                start = now()
+                _train(config, precision, row, folder)
+                seconds[row][precision] = (now() - start).processor / seeds
+                outputs[row][precision] = _outputs(config, precision, folder / precision / row, store)
+                print(f"{row} in {precision}: {seconds[row][precision]:.1f} s a seed", flush=True)
+        return {row: _row(preset, store, outputs[row], seconds[row]) for row in seconds}
+
+
+def _train(config: Config, precision: str, row: str, folder: Path) -> None:
+    """Write ``folder/<precision>/<row>``."""
+    preset, own = config.presets[DATASET], folder / precision
+    own.mkdir(exist_ok=True)
+    if row == TEACHER:
+        recipe = teachers.Recipe(
+            network=preset.network,
+            teacher=preset.teacher,
+            seeds=config.seeds,
+            threads=config.threads,
+            device=config.device,
+            precision=precision,
+        )
+        teachers.make_teachers(recipe, folder / "store", own / TEACHER, row)
+        return
+    definition = config.definitions[row]
+    student = students.Recipe(
+        method=definition.method,
+        options={},
+        network=preset.network,
+        student=override(preset.student, definition.student),
+        keep=preset.keep,
+        seeds=config.seeds,
+        threads=config.threads,
+        device=config.device,
+        precision=precision,
+    )
+    students.train_students(student, folder / "store", own / TEACHER, own / row, customised=False)
+
+
+def _outputs(config: Config, precision: str, trained: Path, store: Store) -> NDArray[np.float32]:
+    """What the networks of all seeds say of test, [S, 7, n, K]."""
+    preset, found = config.presets[DATASET], []
+    with torch_threads(config.threads), computing(precision, CPU):
+        for seed in config.seeds:
+            network = load_network(trained / checkpoint_name(seed), preset.network, store, CPU)
+            said = predict_combinations(network, store.splits["test"], preset.evaluate.batch, CPU)
+            found.append(said.outputs)
+    return np.stack(found)
+
+
+def _row(
+    preset: Preset, store: Store, outputs: Mapping[str, NDArray[np.float32]], seconds: Mapping[str, float]
+) -> Row:
+    labels, settings = store.splits["test"].labels, preset.evaluate
+    compared = paired_difference(
+        store.task,
+        outputs["bf16"],
+        outputs["float32"],
+        labels,
+        settings.resamples,
+        settings.confidence,
+        generator(settings.seed, "precision"),
+    )
+    f1 = {precision: averages(store.task, said, labels)["f1"] for precision, said in outputs.items()}
+    return Row(f1, compared["f1"], seconds)
+
+
+def mosei_epochs(repeats: int) -> dict[str, list[Epoch]]:
+    """Epochs at MOSEI's shape (``benchmarks.setting``) in both precisions, in turn."""
+    epochs: dict[str, list[Epoch]] = {precision: [] for precision in PRECISIONS}
+    with tempfile.TemporaryDirectory() as name, torch_threads(1):
+        write_mosei_like(Path(name), {"train": TRAIN_SAMPLES, "dev": DEV_SAMPLES, "test": 0}, SEED)
+        store = open_store(Path(name))
+        cache = teacher_cache(frozen_teacher(store), store.splits["train"], store.task, BATCH, CPU)
+        # The first one warms up.
+        for repeat in range(repeats + 1):
+            for precision in PRECISIONS:
+                with computing(precision, CPU):
+                    epoch = project_epoch(store, cache)
+                if repeat:
+                    epochs[precision].append(epoch)
+    return epochs
+
+
+def demo_table(rows: Mapping[str, Row]) -> str:
+    """Average F1 in percent, and seconds."""
+    lines = [
+        "| | float32, F1 | bf16, F1 | difference | float32, s | bf16, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in rows.items():
+        found, (difference, low, high) = (_spread(row.f1[p]) for p in PRECISIONS), row.difference
+        apart = f"{100 * difference:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+        times = (f"{row.seconds[p]:.1f}" for p in PRECISIONS)
+        lines.append("| " + " | ".join([name, *found, apart, *times]) + " |")
+    return "\n".join(lines)
+
+
+def epoch_table(epochs: Mapping[str, Sequence[Epoch]]) -> str:
+    """Medians of processor seconds, and their ratio."""
+    lines = ["| | float32, s | bf16, s | ratio |", "| --- | ---: | ---: | ---: |"]
+    for label, part in (("training", "training"), ("evaluation", "evaluation"), ("**epoch**", "whole")):
+        single, half = (
+            statistics.median(getattr(epoch, part).processor for epoch in epochs[p]) for p in PRECISIONS
+        )
+        lines.append(f"| {label} | {single:.2f} | {half:.2f} | {single / half:.2f} |")
+    return "\n".join(lines)
+
+
+def describe(rows: Mapping[str, Row], epochs: Mapping[str, Sequence[Epoch]]) -> str:
+    """The section of a report, without a heading."""
+    seeds = len(rows[TEACHER].f1["float32"])
+    return f"""\
+One thread, torch {torch.__version__}, times of the processor.
+
+The demo set, {seeds} seeds: average F1 over the seven combinations in percent, with the standard deviation
+over seeds; the difference bf16 - float32 with its interval over seeds and test samples; one training with
+its evaluations on dev.
+
+{demo_table(rows)}
+
+An epoch of CMAD at MOSEI's shape, {TRAIN_SAMPLES} samples, median of {len(epochs["bf16"])}:
+
+{epoch_table(epochs)}
+"""
+
+
+def _spread(values: NDArray[np.float64]) -> str:
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=main.__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    print(describe(demo_rows(given.seeds), mosei_epochs(given.repeats)), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""What of the networks is in bfloat16; outputs and gradients are those of float32 but for rounding."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cmad import precision
+from cmad.batches import collate
+from cmad.methods.mmanet import Head
+from cmad.network.attention import Context, mix, read
+from cmad.network.cross_modal import CrossModalNetwork
+from cmad.network.dropout import ReluDropout
+from cmad.network.network import Network
+from cmad.precision import computing
+from cmad.predictions import predict_combinations
+from cmad.randomness import torch_seeded
+from tests.generators.splits import CPU, LENGTHS, draw_masks, make_network, make_split, random_lengths
+from tests.generators.tokens import TokenWorld
+from tests.project import small_params
+
+SYSTEMS = ["dropout", "cmad", *small_params()["presets"]["demo"]["systems"]]
+# Names of what multiplies matrices, in torch's own terms.
+PRODUCTS = ("mm", "convolution", "attention", "encoder_layer_fwd")
+
+
+@pytest.fixture(autouse=True)
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda _: True)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokenWorld:
+    return TokenWorld(tmp_path_factory.mktemp("tokens"))
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what all products of matrices are computed in."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[torch.dtype] = []
+        self.reading = 0
+
+    def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(product in str(function) for product in PRODUCTS):
+            # Only reading writes a product into what is there; the scores before are another.
+            self.reading += 2 * (str(function) == "aten.bmm.out")
+            self.found.append(next(each.dtype for each in args if isinstance(each, Tensor)))
+        return function(*args, **(kwargs or {}))
+
+
+def drawn(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_near(got: Tensor, wanted: Tensor, share: float) -> None:
+    """Their difference is a small share of the wanted, both by the root of the sum of squares."""
+    assert got.shape == wanted.shape
+    assert float((got.float() - wanted.float()).norm()) <= share * float(wanted.float().norm())
+
+
+def with_gradients(function: Any, given: list[Tensor]) -> list[Tensor]:
+    """The outputs, then the gradient of their product with fixed numbers by each of what is given."""
+    leaves = [each.detach().requires_grad_() for each in given]
+    outputs = function(*leaves)
+    pull = drawn(*outputs.shape, seed=99).to(outputs.dtype)
+    return [outputs.detach(), *torch.autograd.grad(outputs, leaves, pull)]
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_reading_and_its_gradient(rows: int) -> None:
+    given = [drawn(rows, 6, 16, seed=0) / 4, drawn(2, 9, 16, seed=1), drawn(3, 4, 16, seed=2)]
+    bias = torch.zeros(2, 9, 1).masked_fill(torch.arange(9)[None, :, None] > 5, -torch.inf)
+
+    def ours(queries: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        return read(queries, [Context(first, bias), Context(second, None)])
+
+    def autocast(queries: Tensor, *frames: Tensor) -> Tensor:
+        # Frames are in float32 where a device's layer norm is, else in bfloat16.
+        with torch.autocast("cpu", torch.bfloat16):
+            return ours(queries.bfloat16(), frames[0], frames[1].bfloat16())
+
+    found = with_gradients(autocast, given)
+    assert found[0].dtype == torch.float32
+    for got, wanted in zip(found, with_gradients(ours, given), strict=True):
+        assert_near(got, wanted, 0.01)
+
+
+def test_mixing_and_its_gradient() -> None:
+    given = [drawn(2, 3, 4, 5, seed=seed) for seed in range(3)]
+
+    def autocast(*given: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return mix(*(each.bfloat16() for each in given))
+
+    found = with_gradients(autocast, given)
+    assert found[0].dtype == torch.float32
+    for got, wanted in zip(found, with_gradients(mix, given), strict=True):
+        assert_near(got, wanted, 0.01)
+
+
+def test_relu_with_dropout_and_its_gradient() -> None:
+    module, inputs = ReluDropout(0.25), drawn(50, 40, seed=0)
+    found = []
+    for kind in (torch.bfloat16, torch.float32):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            found.append(with_gradients(lambda x, kind=kind: module(x.to(kind, copy=True)), [inputs]))
+    (half, of_half), (single, of_single) = found
+    assert half.dtype == torch.bfloat16
+    # The same numbers are kept.
+    assert torch.equal(half > 0, single > 0)
+    assert_near(half, single, 0.005)
+    assert_near(of_half, of_single, 0.005)
+
+
+def shared(micro_batch: int | None, **changes: Any) -> Network:
+    network = make_network(spread=0.15, **changes)
+    network.micro_batch = micro_batch
+    return network
+
+
+def cross_modal(micro_batch: int | None) -> CrossModalNetwork:
+    with torch_seeded(0, "modules"):
+        return CrossModalNetwork(shared(micro_batch, width=16, heads=4), LENGTHS).eval()
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5])
+@pytest.mark.parametrize(
+    "create", [shared, partial(shared, attend_padding=True), cross_modal], ids=["shared", "padded", "cross"]
+)
+def test_outputs_and_gradients_of_whole_networks(create: Any, micro_batch: int | None) -> None:
+    network = create(micro_batch)
+    rng = np.random.default_rng(0)
+    split = make_split(random_lengths(20, rng))
+    masks = draw_masks(split.has, rng)
+    batch = collate(split, np.arange(20), masks, CPU)
+    found = {}
+    for kind in ("float32", "bf16"):
+        network.zero_grad(set_to_none=True)
+        with computing(kind, CPU):
+            output = network.fuse(network.encode(batch), torch.from_numpy(masks))
+            with torch.no_grad():
+                again = network.fuse(network.encode(batch), torch.from_numpy(masks))
+        assert output.outputs.dtype == output.representation.dtype == torch.float32
+        if kind == "bf16":
+            assert torch.equal(again.outputs, output.outputs), "evaluated by other arithmetic than trained"
+        output.outputs.square().mean().backward()
+        given = [w.grad.flatten() for w in network.parameters() if w.grad is not None]
+        found[kind] = output.outputs.detach(), torch.cat(given)
+    assert not torch.equal(found["bf16"][0], found["float32"][0])
+    assert_near(found["bf16"][0], found["float32"][0], 0.02)
+    assert_near(found["bf16"][1], found["float32"][1], 0.05)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_product_is_in_it_but_those_of_reading_and_of_the_last_layer(
+    tokens: TokenWorld, system: str, kind: str
+) -> None:
+    """With a language encoder, and evaluated as dev and test are: torch has short cuts of its own there."""
+    method = tokens.method(system)
+    dev = tokens.store.splits["dev"]
+    with computing(kind, CPU), Products() as products:
+        predict_combinations(method.network, dev, len(dev), CPU)
+    # The last layer, of all combinations.
+    expected = 7 + products.reading if kind == "bf16" else len(products.found)
+    assert products.reading > 0
+    assert products.found.count(torch.float32) == expected
+    assert len(products.found) - products.reading > 40
+    assert set(products.found) <= {torch.float32, torch.bfloat16}
+
+
+def test_the_second_head_of_mmanet() -> None:
+    network = make_network()
+    head, split = Head(network), make_split(random_lengths(9, np.random.default_rng(0)))
+    batch, masks = collate(split, np.arange(9), split.has, CPU), torch.from_numpy(split.has)
+    encoded = network.encode(batch)
+    with computing("bf16", CPU), Products() as products:
+        outputs = head(encoded, masks)
+    assert outputs.dtype == torch.float32
+    assert products.found.count(torch.float32) == 1
+    assert products.found.count(torch.bfloat16) == len(products.found) - 1 > 4
+
+
+def test_the_module_leaves_torch_as_it_was() -> None:
+    network, split = make_network(), make_split(random_lengths(4, np.random.default_rng(0)))
+    before = torch.backends.mha.get_fastpath_enabled()
+    with computing("bf16", CPU):
+        predict_combinations(network, split, 4, CPU)
+        assert torch.backends.mha.get_fastpath_enabled() == before
+        assert not torch.is_autocast_enabled("cpu")
