@@ -2,7 +2,7 @@
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
 # make test        set up, run the whole test suite
 # make text        add the encoder of raw text
-# make benchmark   speed and memory against a plain dense implementation
+# make benchmark   speed, memory and their growth, against a plain dense implementation (20 minutes)
 
 PYTHON ?= python3
 JOBS ?= 1
@@ -41,7 +41,6 @@ text: .venv/text
 
 benchmark: .venv/base
 	python -m benchmarks.run
-	python -m benchmarks.systems
 
 .venv/base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=python3.x")'
