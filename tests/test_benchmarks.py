@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from benchmarks import against, growth, growth_figure, imports, parts, rate, run, systems
+from benchmarks import against, growth, growth_figure, imports, parts, rate, run, startup, systems
 from benchmarks.axes import AXES
 from benchmarks.clock import Seconds, median
 from benchmarks.epochs import disagreement, padded, plain_epoch, prepare, project_epoch, steps
 from benchmarks.exponents import exponent, verdict
 from benchmarks.machine import Machine, this_machine
 from benchmarks.memory import peak_of
+from benchmarks.overhead import small_params
 from benchmarks.point import peak, seconds
 from benchmarks.report import Entry, markdown, read_entries
 from benchmarks.section import Measured, Options, Section, table
 from benchmarks.shapes import Lengths, Shape, iemocap, minilm, mosei
+from cmad.config.load import load
 from cmad.errors import UserError
 from tests.test_frozen import MINILM
 
@@ -188,6 +191,21 @@ def test_report_stage_is_seen_to_import_what_it_needs() -> None:
     assert not set(found.superfluous) & imports.NEEDED["report"]
 
 
+def test_grid_that_is_not_there_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "ROOT", tmp_path)
+    assert str(startup.no_op_repro()).startswith("skipped, for `data/runs` is not there")
+    (tmp_path / "data/runs").mkdir(parents=True)
+    monkeypatch.setattr(startup, "_dvc", lambda *command: int(command[0] == "status"))
+    assert "not up to date" in str(startup.no_op_repro())
+    monkeypatch.setattr(startup, "_dvc", lambda *_: 0)
+    assert isinstance(startup.no_op_repro(), float)
+
+
+def test_params_of_the_overhead_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+    assert load(tmp_path / "params.yaml").datasets == ("demo",)
+
+
 def entry(text: str, date: str = "2026-01-01 10:00", figures: Mapping[str, int] | None = None) -> Entry:
     return Entry(date, "command", 1.0, text, figures or {})
 
@@ -205,8 +223,8 @@ def test_report_holds_each_section_and_names_what_is_missing() -> None:
 
 def test_one_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sections = [
-        Section(name, name.title(), lambda _, name=name: Measured(f"about {name}", {"value": 1}))
-        for name in ("first", "second")
+        Section("first", "First", lambda _: Measured("about first", {"value": 1})),
+        Section("second", "Second", lambda _: Measured("about second", {"value": 2})),
     ]
     monkeypatch.setattr(run, "SECTIONS", sections)
     report, numbers = tmp_path / "report.md", tmp_path / "numbers.json"
@@ -215,8 +233,8 @@ def test_one_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.Monke
     text = report.read_text(encoding="utf-8")
     assert "about first" in text
     assert "about second" in text
-    machine = this_machine(cores=1, threads=99)
-    assert read_entries(numbers, machine) == {}
+    # Of another machine nothing stays.
+    assert read_entries(numbers, this_machine(cores=1, threads=99)) == {}
 
 
 def test_table_and_median() -> None:
@@ -225,8 +243,7 @@ def test_table_and_median() -> None:
     assert median(times) == Seconds(2, 8)
 
 
-def test_matmul_rate_leaves_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    del monkeypatch
+def test_matmul_rate_leaves_the_generator() -> None:
     before = torch.random.get_rng_state()
     assert rate.matmul_rate(16, seconds=0.01) > 0
     assert torch.equal(before, torch.random.get_rng_state())
