@@ -3,7 +3,7 @@
 # make test        set up, run the whole test suite
 # make soak        run what takes too long for that (about an hour), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
-# make benchmark   speed and memory against a plain dense implementation
+# make benchmark   speed, memory and their growth, against a plain dense implementation (20 minutes)
 
 PYTHON ?= python3
 JOBS ?= 1
@@ -45,7 +45,6 @@ text: .venv/text
 
 benchmark: .venv/base
 	python -m benchmarks.run
-	python -m benchmarks.systems
 
 .venv/base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=python3.x")'

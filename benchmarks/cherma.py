@@ -8,18 +8,15 @@ given, its network held in memory as a training does, the epoch's weights kept.
 """
 
 import argparse
-import resource
-import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from benchmarks.setting import SEED, network_settings, student_settings
+from benchmarks.memory import resident_peak
+from benchmarks.shapes import SEED, preset
 from cmad.combinations import MODALITIES, SAMPLERS
-from cmad.config.schema import Network as Settings
-from cmad.config.schema import PerModality
 from cmad.methods.cmad import Cmad
 from cmad.network.network import Network
 from cmad.randomness import torch_seeded, torch_threads
@@ -34,15 +31,10 @@ LENGTHS = {"language": 80, "audio": 50, "vision": 16}
 TASK = Task("classes", ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise"))
 
 
-def settings() -> Settings:
-    """The network of CHERMA (spec section 5)."""
-    return replace(network_settings(depth=4), width=1024, kernels=PerModality(language=3, audio=3, vision=3))
-
-
 def network(purpose: str, micro_batch: int | None) -> Network:
     """With fresh weights."""
     with torch_seeded(SEED, purpose):
-        return Network(settings(), WIDTHS, LENGTHS, TASK.outputs, micro_batch=micro_batch)
+        return Network(preset("cherma").network, WIDTHS, LENGTHS, TASK.outputs, micro_batch=micro_batch)
 
 
 def complete_split(samples: int) -> Split:
@@ -65,15 +57,10 @@ def random_cache(samples: int) -> TeacherCache:
     """Outputs of a teacher that nobody trained."""
     rng = torch.Generator().manual_seed(SEED)
     return TeacherCache(
-        torch.rand(samples, settings().width, generator=rng),
+        torch.rand(samples, preset("cherma").network.width, generator=rng),
         torch.randn(samples, TASK.outputs, generator=rng),
         torch.rand(samples, 1, generator=rng),
     )
-
-
-def gibibytes() -> float:
-    """Peak resident memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def main() -> None:
@@ -83,10 +70,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=400)
     given = parser.parse_args()
-    student_section = student_settings(given.batch)
-    # Adam for CHERMA (spec section 5).
-    optimiser = replace(student_section.optimiser, name="adam", weight_decay=0.0)
-    plan = Plan(optimiser, given.batch, 1, False, SEED, "cherma")
+    student_section = replace(preset("cherma").student, batch=given.batch)
+    plan = Plan(student_section.optimiser, given.batch, 1, False, SEED, "cherma")
     with torch_threads(given.threads):
         split = complete_split(given.batch)
         teacher = network("teacher", None).eval().requires_grad_(False)
@@ -107,7 +92,8 @@ def main() -> None:
     assert sum(weight.numel() for weight in teacher.parameters()) == weights
     print(
         f"{weights / 1e6:.0f} M weights, batch {given.batch}, micro batch {given.micro_batch}, "
-        f"{given.threads} thread(s): peak {gibibytes():.1f} GiB, step {seconds:.0f} s, loss {log['loss']:.4f}"
+        f"{given.threads} thread(s): peak {resident_peak() / 1024:.1f} GiB, "
+        f"step {seconds:.0f} s, loss {log['loss']:.4f}"
     )
 
 

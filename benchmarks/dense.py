@@ -1,13 +1,15 @@
 """CMAD computed the plain way, as the authors' code does: the yardstick of tests and benchmark.
 
 Every modality of every sample is encoded, absent ones as frames of zeros; streams are padded to T;
-the teacher runs in each step; each combination is evaluated by a pass of its own. It reads the
-weights of a ``Network`` but shares no computation with it, but for the stock fusion transformer.
+the teacher runs in each step; each combination is evaluated by a pass of its own. A fine-tuned
+language encoder reads all samples padded to T, whatever the combination shows of them. It reads the
+weights of a ``Network`` but shares no computation with it, but for the stock fusion transformer, whose
+ReLU with its dropout draws its random numbers in the project's way (``cmad.network.dropout``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from cmad.losses.auxiliary import auxiliary_loss
 from cmad.losses.cafd import consistency_loss
 from cmad.losses.mar import Banks
 from cmad.losses.task import per_record, task_loss
+from cmad.network.encoder import TokenEncoder
 from cmad.network.network import Network, Output
 from cmad.network.perceiver import CrossAttention, FeedForward, Layer, Perceiver, SelfAttention
 from cmad.store.store import Split
@@ -32,7 +35,8 @@ class Padded:
     """B samples with all their modalities.
 
     Attributes:
-        frames: by modality, [B, T, d], zero after a sample's last frame.
+        frames: by modality, [B, T, d], zero after a sample's last frame; token ids and segments, int64
+            [B, T, 2], where the store has an encoder.
         valid: by modality, bool [B, T], True on its frames; all False where it is natively absent.
         labels: [B] or [B, J], by task kind.
     """
@@ -58,9 +62,8 @@ class Padded:
 
 def pad(split: Split, lengths: Mapping[str, int]) -> Padded:
     """A whole split in memory, padded to T = ``lengths`` by modality."""
-    frames = {
-        m: np.zeros((len(split), lengths[m], split.features[m].shape[1]), np.float32) for m in MODALITIES
-    }
+    kinds = {m: np.int64 if split.features[m].dtype == np.int32 else np.float32 for m in MODALITIES}
+    frames = {m: np.zeros((len(split), lengths[m], split.features[m].shape[1]), kinds[m]) for m in MODALITIES}
     valid = {m: np.zeros((len(split), lengths[m]), np.bool_) for m in MODALITIES}
     for m in MODALITIES:
         for i, (start, length) in enumerate(zip(split.starts[m], split.lengths[m], strict=True)):
@@ -83,10 +86,12 @@ def forward(network: Network, batch: Padded, masks: Tensor, attend_padding: bool
     """
     tokens = []
     for m, modality in enumerate(MODALITIES):
-        frames = batch.frames[modality] * masks[:, m, None, None]
+        frames, valid = batch.frames[modality], batch.valid[modality]
+        if modality == "language" and network.encoder is not None:
+            frames = hidden_states(cast(TokenEncoder, network.encoder), frames, valid)
+        frames = frames * masks[:, m, None, None]
         convolution = cast(nn.Conv1d, network.convolutions[modality])
         context = convolution(frames.transpose(1, 2)).transpose(1, 2)
-        valid = batch.valid[modality]
         # Without a frame there is nothing to attend to. All frames are zero then, so all keys and all
         # values are equal: it makes no difference whether one, some or all are attended to.
         valid = valid | ~valid.any(1, keepdim=True)
@@ -98,6 +103,14 @@ def forward(network: Network, batch: Padded, masks: Tensor, attend_padding: bool
     joined = torch.cat([fused[:, 0], fused[:, 1], fused[:, 2]], dim=1)
     representation = F.relu(fusion.dropout(fusion.linear(joined)))
     return Output(representation, network.classifier(representation))
+
+
+def hidden_states(encoder: TokenEncoder, tokens: Tensor, valid: Tensor) -> Tensor:
+    """States of the language encoder: tokens [B, T, 2] to [B, T, width], zero where not valid."""
+    model = cast(Any, encoder.model)
+    segments = {"token_type_ids": tokens[..., 1]} if getattr(model.config, "type_vocab_size", 0) > 1 else {}
+    output = model(input_ids=tokens[..., 0], attention_mask=valid.long(), **segments)
+    return cast(Tensor, output.last_hidden_state * valid[..., None])
 
 
 def perceive(perceiver: Perceiver, context: Tensor, valid: Tensor) -> Tensor:

@@ -1,55 +1,122 @@
-"""Generated data with the shapes of MOSEI, as a store: what is timed does not look at values."""
+"""The shapes that are measured: data, network and student of each, from the presets of ``params.yaml``."""
 
-import csv
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-import numpy as np
+from cmad.config.load import load
+from cmad.config.schema import Network, Preset, Student
+from cmad.task import Task
 
-from cmad.combinations import MODALITIES
-from cmad.splits import SPLITS
-
-WIDTHS = {"language": 768, "audio": 74, "vision": 35}
-FRAMES = 50
-# MOSEI has 16265 training samples to 1869 of dev.
-TRAIN, DEV = 16265, 1869
-
-# Words a sentence: skewed to the right, a few percent reach FRAMES; the mean after the cut is about 25.
-MEAN, DEVIATION = 25.5, 12.5
+ROOT = Path(__file__).parents[1]
+SEED = 0
+# MOSEI has 16265 training samples to 1869 of dev, IEMOCAP 2717 to 798.
+MOSEI = (16265, 1869)
+IEMOCAP = (2717, 798)
 
 
-def write_mosei_like(folder: Path, counts: Mapping[str, int], seed: int) -> None:
-    """Write a store (see ``cmad.store.store``) of complete samples with normal features.
+@dataclass(frozen=True)
+class Lengths:
+    """Frames of a sample, rounded draws of a gamma distribution; its three streams are equally long.
 
-    The three streams of a sample are equally long, as MOSEI's are. Features are written block by
-    block, so that writing needs no more memory than a block.
-
-    Args:
-        folder: new or empty.
-        counts: samples by split.
+    Attributes:
+        longest: T, where they are cut.
+        mean, deviation: before the cut; a deviation of 0 makes all samples alike.
     """
-    rng = np.random.default_rng(seed)
-    splits = [name for name in SPLITS for _ in range(counts[name])]
-    shape = (MEAN / DEVIATION) ** 2
-    lengths = np.clip(np.rint(rng.gamma(shape, MEAN / shape, len(splits))), 1, FRAMES).astype(np.int64)
-    for m in MODALITIES:
-        features = np.lib.format.open_memmap(
-            folder / f"{m}.npy", mode="w+", dtype=np.float32, shape=(int(lengths.sum()), WIDTHS[m])
-        )
-        for start in range(0, len(features), 4096):
-            block = features[start : start + 4096]
-            block[:] = rng.standard_normal(block.shape, dtype=np.float32)
-        features.flush()
-        np.save(folder / f"{m}.offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
-    np.save(folder / "labels.npy", rng.normal(0, 1.1, len(splits)).astype(np.float32))
-    with (folder / "samples.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "split", "group"])
-        writer.writerows((str(i), split, "") for i, split in enumerate(splits))
-    manifest = {
-        "task": {"kind": "regression", "names": []},
-        "max_frames": dict.fromkeys(MODALITIES, FRAMES),
-        "encoder": None,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    longest: int
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What both implementations are given.
+
+    Attributes:
+        name: of its figures.
+        title: of its rows.
+        network, student: see ``cmad.config.schema``.
+        task: what is predicted.
+        widths: d of each modality; of language without meaning where it is tokens.
+        lengths: of the samples.
+        train, dev: samples.
+        tokens: language is token ids of all-MiniLM-L6-v2, which is fine-tuned.
+    """
+
+    name: str
+    title: str
+    network: Network
+    student: Student
+    task: Task
+    widths: Mapping[str, int]
+    lengths: Lengths
+    train: int
+    dev: int
+    tokens: bool = False
+
+
+@cache
+def preset(name: str) -> Preset:
+    """A preset as it is committed."""
+    return load(ROOT / "params.yaml").presets[name]
+
+
+def _dev(train: int, of: tuple[int, int]) -> int:
+    """Dev samples that go with so many train samples at a data set's proportions."""
+    return round(train * of[1] / of[0])
+
+
+def mosei() -> Shape:
+    """MOSEI with stored features: eight whole batches."""
+    settings = preset("mosei")
+    train = 8 * settings.student.batch
+    return Shape(
+        name="mosei",
+        title="MOSEI, features",
+        network=settings.network,
+        student=settings.student,
+        task=Task("regression"),
+        widths={"language": 768, "audio": 74, "vision": 35},
+        # A few percent of the sentences reach T; the mean after the cut is about 25.
+        lengths=Lengths(50, 25.5, 12.5),
+        train=train,
+        dev=_dev(train, MOSEI),
+    )
+
+
+def minilm() -> Shape:
+    """MOSEI with an encoder of six layers: fewer samples in smaller batches, for it takes long."""
+    features = mosei()
+    return replace(
+        features,
+        name="minilm",
+        title="MOSEI, MiniLM fine-tuned",
+        student=replace(features.student, batch=32),
+        train=256,
+        dev=_dev(256, MOSEI),
+        tokens=True,
+    )
+
+
+def iemocap() -> Shape:
+    """IEMOCAP: a narrow network, short streams, four binary labels; eight whole batches."""
+    settings = preset("iemocap")
+    train = 8 * settings.student.batch
+    return Shape(
+        name="iemocap",
+        title="IEMOCAP, features",
+        network=settings.network,
+        student=settings.student,
+        task=Task("binary", ("neutral", "happy", "sad", "angry")),
+        widths={"language": 300, "audio": 74, "vision": 35},
+        lengths=Lengths(20, 12.0, 7.0),
+        train=train,
+        dev=_dev(train, IEMOCAP),
+    )
+
+
+def all_shapes() -> tuple[Shape, ...]:
+    """Those that the project is compared at."""
+    return mosei(), minilm(), iemocap()

@@ -1,32 +1,22 @@
-"""What an epoch of each unified system costs beside one of CMAD; writes ``reports/benchmark_systems.md``.
+"""Section: what an epoch of each unified system costs beside one of CMAD."""
 
-``python -m benchmarks.systems [--threads 1] [--repeats 5]``
-"""
-
-import argparse
 import statistics
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.setting import BATCH, DEV_SAMPLES, SEED, TRAIN_SAMPLES, network_settings, student_settings
-from benchmarks.shapes import write_mosei_like
-from benchmarks.speed import CPU, frozen_teacher, now
+from benchmarks.clock import now
+from benchmarks.epochs import CPU, Case, prepare
+from benchmarks.section import Measured, Options, Section, table, tell
+from benchmarks.shapes import SEED, Shape, mosei
 from cmad.combinations import COMBINATIONS
-from cmad.files import whole_file
-from cmad.network.network import Network
-from cmad.randomness import torch_threads
-from cmad.store.store import Store, open_store
 from cmad.training.fit import Plan, fit
 from cmad.training.judge import student_judge
 from cmad.training.student import create_method
-from cmad.training.teacher_cache import TeacherCache, teacher_cache
-
-REPORT = Path("reports/benchmark_systems.md")
 
 # Each system with the options that it is timed with: MMANet with all its terms from the second epoch.
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
@@ -40,12 +30,16 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def second_epoch(
-    name: str, options: Mapping[str, Any], store: Store, teacher: Network, cache: TeacherCache
-) -> float:
+def half() -> Shape:
+    """MOSEI with half of the samples that the comparison has."""
+    whole = mosei()
+    return replace(whole, train=whole.train // 2, dev=whole.dev // 2)
+
+
+def second_epoch(name: str, options: Mapping[str, Any], case: Case) -> float:
     """Processor seconds of a system's second epoch with its evaluation on dev."""
-    settings = student_settings()
-    method = create_method(name, store, network_settings(), settings, options, teacher, None, SEED, CPU)
+    store, settings = case.store, case.shape.student
+    method = create_method(name, store, case.shape.network, settings, options, case.teacher, None, SEED, CPU)
     train, dev = store.splits["train"], store.splits["dev"]
     seven = range(len(COMBINATIONS))
     on_dev = student_judge(method.network, dev, store.task, seven, seven, settings.batch, CPU)
@@ -57,61 +51,33 @@ def second_epoch(
         return judged
 
     plan = Plan(settings.optimiser, settings.batch, 2, settings.dropout_off, SEED, name)
-    fit(method, train, np.arange(len(train)), cache, judge, plan, CPU)
+    fit(method, train, np.arange(len(train)), case.cache, judge, plan, CPU)
     return moments[1] - moments[0]
 
 
-def measure(repeats: int) -> dict[str, list[float]]:
-    """Each system in turn, repeatedly."""
-    seconds: dict[str, list[float]] = {name: [] for name in SYSTEMS}
-    with tempfile.TemporaryDirectory() as folder:
-        sizes = {"train": TRAIN_SAMPLES // 2, "dev": DEV_SAMPLES // 2, "test": 0}
-        write_mosei_like(Path(folder), sizes, SEED)
-        store = open_store(Path(folder))
-        teacher = frozen_teacher(store)
-        cache = teacher_cache(teacher, store.splits["train"], store.task, BATCH, CPU)
-        for repeat in range(repeats):
-            for name, options in SYSTEMS.items():
-                seconds[name].append(second_epoch(name, options, store, teacher, cache))
-                print(f"{name}, repeat {repeat + 1} of {repeats}: {seconds[name][-1]:.2f} s", flush=True)
-    return seconds
-
-
-def describe(seconds: Mapping[str, list[float]], threads: int) -> str:
+def describe(seconds: Mapping[str, float], shape: Shape, repeats: int) -> str:
     """Medians and their ratio to CMAD's."""
-    base = statistics.median(seconds["cmad"])
-    rows = [
-        f"| {name} | {statistics.median(found):.2f} | {statistics.median(found) / base:.2f} |"
-        for name, found in seconds.items()
-    ]
-    return "\n".join(
-        [
-            "# Cost of the systems",
-            "",
-            f"Processor time of an epoch with its evaluation on dev, median of {len(seconds['cmad'])}, "
-            f"{threads} thread, torch {torch.__version__}; {TRAIN_SAMPLES // 2} train samples at MOSEI's "
-            "shape (D = 96, depth 5, batch 128), unified, teacher cached.",
-            "",
-            "| system | s | of CMAD |",
-            "| --- | ---: | ---: |",
-            *rows,
-            "",
-        ]
-    )
+    rows = [[name, f"{found:.2f}", f"{found / seconds['cmad']:.2f}"] for name, found in seconds.items()]
+    return f"""\
+Processor seconds of a system's second epoch with its evaluation on dev, median of {repeats}, in turn;
+{shape.train} train and {shape.dev} dev samples at MOSEI's shape, unified, teacher's outputs given.
+
+{table(["system", "s", "of CMAD"], rows)}
+"""
 
 
-def main() -> None:
-    """Measure and write the report."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=main.__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    with torch_threads(given.threads):
-        text = describe(measure(given.repeats), given.threads)
-    with whole_file(REPORT) as aside:
-        aside.write_text(text, encoding="utf-8")
-    print(f"report: {REPORT}")
+def measure(options: Options) -> Measured:
+    """Each system in turn, repeatedly."""
+    found: dict[str, list[float]] = {name: [] for name in SYSTEMS}
+    repeats = min(options.repeats, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        case = prepare(half(), Path(folder))
+        for repeat in range(repeats):
+            for name, given in SYSTEMS.items():
+                found[name].append(second_epoch(name, given, case))
+            tell(f"systems, repeat {repeat + 1} of {repeats}")
+    seconds = {name: statistics.median(each) for name, each in found.items()}
+    return Measured(describe(seconds, case.shape, repeats), {"seconds": seconds})
 
 
-if __name__ == "__main__":
-    main()
+SECTION = Section("systems", "Cost of the systems", measure)

@@ -1,0 +1,87 @@
+"""What a stage imports before it works: seconds, and large libraries that it does not need."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.shapes import ROOT
+
+# Libraries that take long to import, and the large parts of torch that nothing here uses.
+HEAVY = (
+    "numpy",
+    "pandas",
+    "torch",
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "transformers",
+    "matplotlib",
+    "PIL",
+    "scipy",
+    "sklearn",
+    "dvc",
+)
+_OPTIMISER = "torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
+_DATA = frozenset({"numpy", "pandas"})
+# What each stage works with; the encoder of text is imported where a data set has text, not before.
+NEEDED: Mapping[str, frozenset[str]] = {
+    "preprocess": _DATA,
+    "teacher": _DATA | {"torch"},
+    "student": _DATA | {"torch"},
+    "system": _DATA | {"torch"},
+    "sweep": _DATA | {"torch"},
+    "evaluate": _DATA | {"torch"},
+    "evaluate_also": _DATA | {"torch"},
+    "report": _DATA | {"matplotlib", "PIL"},
+}
+_PROBE = """
+import json, sys, time
+{before}
+known = set(sys.modules)
+start = time.perf_counter()
+{timed}
+took = time.perf_counter() - start
+print(json.dumps([took, [name for name in {heavy!r} if name in set(sys.modules) - known]]))
+"""
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Of one stage, or of what else makes Python import.
+
+    Attributes:
+        seconds: the least of some tries, wall.
+        heavy: which of ``HEAVY`` it imports.
+        superfluous: those of them that it does not need.
+    """
+
+    seconds: float
+    heavy: tuple[str, ...]
+    superfluous: tuple[str, ...]
+
+
+def imports(stage: str, repeats: int) -> Imports:
+    """Import a stage's module in processes of its own."""
+    return _least(f"import stages.{stage}", "", NEEDED[stage], repeats)
+
+
+def first_optimiser(repeats: int) -> Imports:
+    """What torch imports when a process makes its first optimiser; it needs none of that."""
+    return _least(_OPTIMISER, "import torch", frozenset(), repeats)
+
+
+def _least(timed: str, before: str, needed: frozenset[str], repeats: int) -> Imports:
+    tries = [_tried(timed, before) for _ in range(repeats)]
+    heavy = tuple(tries[0][1])
+    return Imports(min(took for took, _ in tries), heavy, tuple(n for n in heavy if n not in needed))
+
+
+def _tried(timed: str, before: str) -> tuple[float, list[str]]:
+    probe = _PROBE.format(timed=timed, before=before, heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    took, heavy = json.loads(done.stdout)
+    return took, heavy

@@ -1,0 +1,249 @@
+"""The benchmark suite at sizes that take no time: what is compared agrees, and the report says it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from benchmarks import against, growth, growth_figure, imports, parts, rate, run, startup, systems
+from benchmarks.axes import AXES
+from benchmarks.clock import Seconds, median
+from benchmarks.epochs import disagreement, padded, plain_epoch, prepare, project_epoch, steps
+from benchmarks.exponents import exponent, verdict
+from benchmarks.machine import Machine, this_machine
+from benchmarks.memory import peak_of
+from benchmarks.overhead import small_params
+from benchmarks.point import peak, seconds
+from benchmarks.report import Entry, markdown, read_entries
+from benchmarks.section import Measured, Options, Section, table
+from benchmarks.shapes import Lengths, Shape, iemocap, minilm, mosei
+from cmad.config.load import load
+from cmad.errors import UserError
+from tests.test_frozen import MINILM
+
+TINY = Options(repeats=1, threads=1)
+MACHINE = Machine("some processor", 2, 1, "2.0", "3.11", "Linux")
+SHAPES = [mosei(), pytest.param(minilm(), marks=MINILM), iemocap()]
+
+
+def tiny(shape: Shape) -> Shape:
+    """Three batches, the last of them smaller, and few of everything else."""
+    return replace(
+        shape,
+        network=replace(shape.network, depth=1, fusion_feedforward=32),
+        student=replace(shape.student, batch=8),
+        widths=dict.fromkeys(shape.widths, 6),
+        lengths=Lengths(7, 5.0, 2.0),
+        train=20,
+        dev=9,
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_project_and_plain_agree(shape: Shape, tmp_path: Path) -> None:
+    case = prepare(tiny(shape), tmp_path)
+    ours, theirs = project_epoch(case), plain_epoch(case, padded(case))
+    assert disagreement(ours, theirs) <= 1e-5
+    assert ours.outputs.shape == (7, 9, case.store.task.outputs)
+    assert len(list(steps(case))) == 3
+    assert set(ours.losses) == {"task", "cafd", "auxiliary"}
+
+
+def test_a_training_that_differs_is_seen(tmp_path: Path) -> None:
+    case = prepare(tiny(mosei()), tmp_path)
+    student = replace(case.shape.student, sigma=0.2)
+    other = replace(case, shape=replace(case.shape, student=student))
+    assert disagreement(project_epoch(case), plain_epoch(other, padded(case))) > 1e-5
+
+
+def test_shapes_are_the_presets() -> None:
+    assert (mosei().network.width, mosei().network.depth, mosei().student.batch) == (96, 5, 128)
+    assert (iemocap().network.width, iemocap().network.depth, iemocap().lengths.longest) == (30, 4, 20)
+    assert minilm().tokens
+
+
+def test_disagreement_is_refused_and_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against, "all_shapes", lambda: (tiny(mosei()),))
+    monkeypatch.setattr(against, "disagreement", lambda *_: float("nan"))
+    with pytest.raises(UserError, match="implementations differ"):
+        run.run([against.SECTION], TINY, "command", tmp_path / "report.md", tmp_path / "numbers.json")
+    assert not list(tmp_path.iterdir())
+
+
+@MINILM
+def test_comparison_tells_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = tuple(tiny(shape) for shape in (mosei(), minilm(), iemocap()))
+    monkeypatch.setattr(against, "all_shapes", lambda: shapes)
+    found = against.measure(TINY)
+    assert all(shape.title in found.text for shape in shapes)
+    assert all(found.figures[shape.name]["largest_difference"] <= 1e-5 for shape in shapes)
+    json.dumps(found.figures)
+
+
+def test_tokens_are_skipped_without_the_text_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against, "all_shapes", lambda: (tiny(iemocap()), tiny(minilm())))
+    monkeypatch.setattr(against, "has_text_extra", lambda: False)
+    found = against.measure(TINY)
+    assert f"{minilm().title}: skipped, for the `text` extra is not installed" in found.text
+    assert found.figures["minilm"] is None
+
+
+def test_operations_are_those_of_the_plain_step(tmp_path: Path) -> None:
+    """Twice the batch is twice the operations, but for CAFD's similarities."""
+    counts = []
+    for name, batch in (("one", 8), ("two", 16)):
+        shape = replace(tiny(mosei()), lengths=Lengths(7, 7, 0.0))
+        shape = replace(shape, student=replace(shape.student, batch=batch), train=16)
+        counts.append(rate.dense_operations(prepare(shape, tmp_path / name)))
+    width = mosei().network.width
+    # Two products B by D by B of the student and teacher, one of them with its gradient.
+    similarities = [2 * batch**2 * width * 3 for batch in (8, 16)]
+    assert counts[0] > 100 * similarities[0]
+    assert counts[1] - similarities[1] == 2 * (counts[0] - similarities[0])
+
+
+def test_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate, "all_shapes", lambda: (tiny(iemocap()),))
+    monkeypatch.setattr(rate, "SIZES", (16, 32))
+    monkeypatch.setattr(rate, "SECONDS", 0.01)
+    found = rate.measure(TINY)
+    assert found.figures["shapes"]["iemocap"]["gflops"] > 0
+    assert set(found.figures["matmul_gflops"]) == {"16", "32"}
+    assert iemocap().title in found.text
+
+
+def test_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "mosei", lambda: tiny(mosei()))
+    found = parts.measure(TINY)
+    seconds = found.figures["part_seconds"]
+    assert min(value for name, value in seconds.items() if name != "rest") > 0
+    assert "`aten::" in found.text
+    assert len(found.figures["operators"]) == parts.OPERATORS
+    assert sum(each["share"] for each in found.figures["operators"]) <= 1
+
+
+def test_systems_are_all_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    long_enough_for_prompts = replace(tiny(mosei()), lengths=Lengths(16, 6.0, 2.0))
+    monkeypatch.setattr(systems, "half", lambda: long_enough_for_prompts)
+    found = systems.measure(TINY)
+    assert list(found.figures["seconds"]) == list(systems.SYSTEMS)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
+def test_exponent_of_a_power_law(power: float) -> None:
+    sizes = [1, 2, 4, 8, 16]
+    assert exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
+
+
+def test_exponent_looks_at_the_upper_half() -> None:
+    sizes = [1, 2, 4, 8, 16, 32]
+    assert exponent(sizes, [32, 32, 32, *(size**2 for size in sizes[3:])]) == pytest.approx(2)
+    # Of a constant and a linear part it finds no more than the linear one.
+    assert exponent(sizes, [10 + size for size in sizes]) < 1
+
+
+def test_verdict() -> None:
+    assert verdict(0.9, 1) == "within"
+    assert verdict(1.04, 1) == "within"
+    assert verdict(1.2, 1) == "**worse, +0.20**"
+
+
+def curves(power: float) -> list[growth.Curve]:
+    return [
+        growth.Curve(axis, [value**power for value in axis.values], [float(value) for value in axis.values])
+        for axis in AXES.values()
+    ]
+
+
+def test_growth_says_plainly_what_is_worse() -> None:
+    assert "Nothing measured grows faster" in growth.describe(curves(1.0))
+    text = growth.describe(curves(1.5))
+    assert "Faster than their formulas grow: time with samples (1.50 instead of 1)" in text
+    assert "time with D" not in text
+
+
+def test_growth_figure(tmp_path: Path) -> None:
+    fitted = [(each.axis, each.seconds, each.of_time) for each in curves(1.0)]
+    growth_figure.draw(fitted, fitted, tmp_path / "growth.svg")
+    drawn = (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    assert drawn.count("exponent 1.00") == 2 * len(AXES)
+    assert list(tmp_path.iterdir()) == [tmp_path / "growth.svg"]
+
+
+def test_points_are_measured() -> None:
+    axis = AXES["seeds"]
+    assert seconds(axis, 1, repeats=1) > 0
+    assert 0 <= peak(axis, 1) < 500
+
+
+def test_peak_sees_what_is_given_back() -> None:
+    assert 60 < peak_of(lambda: np.ones(64 * 2**20 // 8).sum()) < 100
+
+
+def test_report_stage_is_seen_to_import_what_it_needs() -> None:
+    found = imports.imports("report", repeats=1)
+    assert "matplotlib" in found.heavy
+    assert not set(found.superfluous) & imports.NEEDED["report"]
+
+
+def test_grid_that_is_not_there_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "ROOT", tmp_path)
+    assert str(startup.no_op_repro()).startswith("skipped, for `data/runs` is not there")
+    (tmp_path / "data/runs").mkdir(parents=True)
+    monkeypatch.setattr(startup, "_dvc", lambda *command: int(command[0] == "status"))
+    assert "not up to date" in str(startup.no_op_repro())
+    monkeypatch.setattr(startup, "_dvc", lambda *_: 0)
+    assert isinstance(startup.no_op_repro(), float)
+
+
+def test_params_of_the_overhead_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+    assert load(tmp_path / "params.yaml").datasets == ("demo",)
+
+
+def entry(text: str, date: str = "2026-01-01 10:00", figures: Mapping[str, int] | None = None) -> Entry:
+    return Entry(date, "command", 1.0, text, figures or {})
+
+
+def test_report_holds_each_section_and_names_what_is_missing() -> None:
+    entries = {section.name: entry(f"text of {section.name}") for section in run.SECTIONS}
+    text = markdown(run.SECTIONS, entries, MACHINE)
+    for section in run.SECTIONS:
+        assert f"## {section.title}\n\ntext of {section.name}\n" in text
+    assert all(part in text for part in ("some processor", "torch 2.0", "1\nthread(s)", "2026-01-01 10:00"))
+    last = run.SECTIONS[-1]
+    del entries[last.name]
+    assert f"Not measured: {last.title}." in markdown(run.SECTIONS, entries, MACHINE)
+
+
+def test_one_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = [
+        Section("first", "First", lambda _: Measured("about first", {"value": 1})),
+        Section("second", "Second", lambda _: Measured("about second", {"value": 2})),
+    ]
+    monkeypatch.setattr(run, "SECTIONS", sections)
+    report, numbers = tmp_path / "report.md", tmp_path / "numbers.json"
+    for section in sections:
+        run.run([section], TINY, "command", report, numbers)
+    text = report.read_text(encoding="utf-8")
+    assert "about first" in text
+    assert "about second" in text
+    # Of another machine nothing stays.
+    assert read_entries(numbers, this_machine(cores=1, threads=99)) == {}
+
+
+def test_table_and_median() -> None:
+    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+    times = [Seconds(1, 9), Seconds(2, 8), Seconds(3, 1)]
+    assert median(times) == Seconds(2, 8)
+
+
+def test_matmul_rate_leaves_the_generator() -> None:
+    before = torch.random.get_rng_state()
+    assert rate.matmul_rate(16, seconds=0.01) > 0
+    assert torch.equal(before, torch.random.get_rng_state())
