@@ -16,6 +16,7 @@ from benchmarks.shapes import SEED, Shape
 from benchmarks.stores import write_store
 from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinations
 from cmad.methods.cmad import Cmad
+from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network
 from cmad.predictions import predict_combinations
 from cmad.randomness import generator, torch_seeded
@@ -132,14 +133,23 @@ def project_epoch(case: Case) -> Epoch:
     return Epoch(now() - start - evaluation, evaluation, losses, outputs[0])
 
 
-def plain_epoch(case: Case, data: Padded) -> Epoch:
-    """The same by ``benchmarks.dense``: same initial weights, batches, combinations and dropout.
+def with_stock_dropout(network: Network) -> Network:
+    """The network with the fusion transformer's ReLU and dropout as torch has them, as plain as the rest."""
+    for layer in network.fusion.transformer.layers:
+        assert isinstance(layer, nn.TransformerEncoderLayer)
+        assert isinstance(layer.activation, ReluDropout)
+        layer.dropout.p, layer.activation = layer.activation.p, nn.ReLU()
+    return network
+
+
+def plain_epoch(case: Case, data: Padded, student: Network) -> Epoch:
+    """The same by ``benchmarks.dense``: same batches and combinations.
 
     Args:
         data: padded beforehand and not at the plain implementation's expense.
+        student: from ``fresh_network``, with the dropout of ``project_epoch``; or ``with_stock_dropout``.
     """
     settings = case.shape.student
-    student = fresh_network(case.shape, case.store, "student")
     optimiser = create_optimiser(student, settings.optimiser)
     pair = dense.Pair(student, case.teacher, settings, case.store.task)
     gc.collect()

@@ -35,7 +35,7 @@ def training(axis: Axis, value: int, folder: Path) -> Callable[[], None]:
         save_network(folder / "teacher" / checkpoint_name(seed), weights, shape.network, case.store)
         save_cache(folder / "teacher" / cache_name(seed), case.cache)
     keep = Keep(weights="full", drop_ratios=(), seed=0)
-    recipe = Recipe("cmad", {}, shape.network, shape.student, keep, seeds, THREADS, "cpu")
+    recipe = Recipe("cmad", {}, shape.network, shape.student, keep, seeds, THREADS, "cpu", "float32")
 
     def train() -> None:
         train_students(recipe, folder / "store", folder / "teacher", folder / "students", customised=False)

@@ -1,26 +1,22 @@
-"""What ``precision: bf16`` changes: scores on the demo set, and the time of a training and of an epoch.
+"""Section: what ``precision: bf16`` changes: scores on the demo set, times of a training and of an epoch."""
 
-``python -m benchmarks.precision [--seeds 5] [--repeats 5]`` prints it as Markdown.
-"""
-
-import argparse
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from benchmarks.setting import BATCH, DEV_SAMPLES, SEED, TRAIN_SAMPLES
-from benchmarks.shapes import write_mosei_like
-from benchmarks.speed import CPU, Epoch, frozen_teacher, now, project_epoch
+from benchmarks.clock import median, now
+from benchmarks.epochs import CPU, Epoch, prepare, project_epoch
+from benchmarks.section import Measured, Options, Section, table, tell
+from benchmarks.shapes import mosei
 from cmad.config.load import load
 from cmad.config.overrides import override
 from cmad.config.schema import Config, Preset
-from cmad.precision import computing
+from cmad.precision import computing, has_bf16
 from cmad.predictions import predict_combinations
 from cmad.randomness import generator, torch_threads
 from cmad.scores.bootstrap import Interval, averages, paired_difference
@@ -28,9 +24,8 @@ from cmad.store.prepare import prepare_store
 from cmad.store.store import Store, open_store
 from cmad.training import students, teachers
 from cmad.training.checkpoint import checkpoint_name, load_network
-from cmad.training.teacher_cache import teacher_cache
 
-PARAMS, DATASET = Path("params.yaml"), "demo"
+PARAMS, DATASET, SEEDS = Path("params.yaml"), "demo", 5
 PRECISIONS = ("float32", "bf16")
 # The teacher itself, and the students that learn from it.
 TEACHER, STUDENTS = "tea", ("dropout", "cmad")
@@ -68,7 +63,7 @@ def demo_rows(seeds: int) -> dict[str, Row]:
                 _train(config, precision, row, folder)
                 seconds[row][precision] = (now() - start).processor / seeds
                 outputs[row][precision] = _outputs(config, precision, folder / precision / row, store)
-                print(f"{row} in {precision}: {seconds[row][precision]:.1f} s a seed", flush=True)
+                tell(f"{row} in {precision}: {seconds[row][precision]:.1f} s a seed")
         return {row: _row(preset, store, outputs[row], seconds[row]) for row in seconds}
 
 
@@ -131,62 +126,54 @@ def _row(
 
 
 def mosei_epochs(repeats: int) -> dict[str, list[Epoch]]:
-    """Epochs at MOSEI's shape (``benchmarks.setting``) in both precisions, in turn."""
+    """Epochs at MOSEI's shape in both precisions, in turn."""
     epochs: dict[str, list[Epoch]] = {precision: [] for precision in PRECISIONS}
-    with tempfile.TemporaryDirectory() as name, torch_threads(1):
-        write_mosei_like(Path(name), {"train": TRAIN_SAMPLES, "dev": DEV_SAMPLES, "test": 0}, SEED)
-        store = open_store(Path(name))
-        cache = teacher_cache(frozen_teacher(store), store.splits["train"], store.task, BATCH, CPU)
+    with tempfile.TemporaryDirectory() as name:
+        case = prepare(mosei(), Path(name))
         # The first one warms up.
         for repeat in range(repeats + 1):
             for precision in PRECISIONS:
                 with computing(precision, CPU):
-                    epoch = project_epoch(store, cache)
+                    epoch = project_epoch(case)
                 if repeat:
                     epochs[precision].append(epoch)
     return epochs
 
 
-def demo_table(rows: Mapping[str, Row]) -> str:
+def _demo_table(rows: Mapping[str, Row]) -> str:
     """Average F1 in percent, and seconds."""
-    lines = [
-        "| | float32, F1 | bf16, F1 | difference | float32, s | bf16, s |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    lines = []
     for name, row in rows.items():
         found, (difference, low, high) = (_spread(row.f1[p]) for p in PRECISIONS), row.difference
         apart = f"{100 * difference:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-        times = (f"{row.seconds[p]:.1f}" for p in PRECISIONS)
-        lines.append("| " + " | ".join([name, *found, apart, *times]) + " |")
-    return "\n".join(lines)
+        lines.append([name, *found, apart, *(f"{row.seconds[p]:.1f}" for p in PRECISIONS)])
+    return table(["", "float32, F1", "bf16, F1", "difference", "float32, s", "bf16, s"], lines)
 
 
-def epoch_table(epochs: Mapping[str, Sequence[Epoch]]) -> str:
+def _epoch_table(epochs: Mapping[str, Sequence[Epoch]]) -> str:
     """Medians of processor seconds, and their ratio."""
-    lines = ["| | float32, s | bf16, s | ratio |", "| --- | ---: | ---: | ---: |"]
+    lines = []
     for label, part in (("training", "training"), ("evaluation", "evaluation"), ("**epoch**", "whole")):
-        single, half = (
-            statistics.median(getattr(epoch, part).processor for epoch in epochs[p]) for p in PRECISIONS
-        )
-        lines.append(f"| {label} | {single:.2f} | {half:.2f} | {single / half:.2f} |")
-    return "\n".join(lines)
+        single, half = (median(getattr(epoch, part) for epoch in epochs[p]).processor for p in PRECISIONS)
+        lines.append([label, f"{single:.2f}", f"{half:.2f}", f"{single / half:.2f}"])
+    return table(["", "float32, s", "bf16, s", "ratio"], lines)
 
 
 def describe(rows: Mapping[str, Row], epochs: Mapping[str, Sequence[Epoch]]) -> str:
-    """The section of a report, without a heading."""
+    """Both tables."""
     seeds = len(rows[TEACHER].f1["float32"])
     return f"""\
-One thread, torch {torch.__version__}, times of the processor.
+Processor seconds.
 
 The demo set, {seeds} seeds: average F1 over the seven combinations in percent, with the standard deviation
 over seeds; the difference bf16 - float32 with its interval over seeds and test samples; one training with
 its evaluations on dev.
 
-{demo_table(rows)}
+{_demo_table(rows)}
 
-An epoch of CMAD at MOSEI's shape, {TRAIN_SAMPLES} samples, median of {len(epochs["bf16"])}:
+An epoch of CMAD at MOSEI's shape, {mosei().train} samples, median of {len(epochs["bf16"])}:
 
-{epoch_table(epochs)}
+{_epoch_table(epochs)}
 """
 
 
@@ -195,14 +182,27 @@ def _spread(values: NDArray[np.float64]) -> str:
     return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    print(describe(demo_rows(given.seeds), mosei_epochs(given.repeats)), end="")
+def figures(rows: Mapping[str, Row], epochs: Mapping[str, Sequence[Epoch]]) -> dict[str, Any]:
+    """The same in numbers."""
+    return {
+        "demo": {
+            name: {
+                "f1": {p: row.f1[p].tolist() for p in PRECISIONS},
+                "difference": list(row.difference),
+                "seconds": dict(row.seconds),
+            }
+            for name, row in rows.items()
+        },
+        "mosei_epoch_seconds": {p: median(e.whole for e in epochs[p]).processor for p in PRECISIONS},
+    }
 
 
-if __name__ == "__main__":
-    main()
+def measure(options: Options) -> Measured:
+    """Both parts; where the processor has no bfloat16, a line that says so."""
+    if not has_bf16(CPU):
+        return Measured("Not measured: this processor has no arithmetic in bfloat16.\n", {})
+    rows, epochs = demo_rows(SEEDS), mosei_epochs(options.repeats)
+    return Measured(describe(rows, epochs), figures(rows, epochs))
+
+
+SECTION = Section("precision", "Precision", measure)

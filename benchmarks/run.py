@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks import against, growth, parts, rate, startup, systems
+from benchmarks import against, growth, parts, precision, rate, startup, systems
 from benchmarks.machine import this_machine
 from benchmarks.report import NUMBERS, REPORT, Entry, read_entries, write
 from benchmarks.section import Options, Section
@@ -27,6 +27,7 @@ SECTIONS: Sequence[Section] = (
     growth.SECTION,
     startup.SECTION,
     systems.SECTION,
+    precision.SECTION,
 )
 
 

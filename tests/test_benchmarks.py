@@ -9,11 +9,33 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
-from benchmarks import against, growth, growth_figure, imports, parts, rate, run, startup, systems
+from benchmarks import (
+    against,
+    growth,
+    growth_figure,
+    imports,
+    parts,
+    precision,
+    rate,
+    run,
+    startup,
+    systems,
+)
 from benchmarks.axes import AXES
 from benchmarks.clock import Seconds, median
-from benchmarks.epochs import disagreement, padded, plain_epoch, prepare, project_epoch, steps
+from benchmarks.epochs import (
+    Epoch,
+    disagreement,
+    fresh_network,
+    padded,
+    plain_epoch,
+    prepare,
+    project_epoch,
+    steps,
+    with_stock_dropout,
+)
 from benchmarks.exponents import exponent, verdict
 from benchmarks.machine import Machine, this_machine
 from benchmarks.memory import peak_of
@@ -24,6 +46,8 @@ from benchmarks.section import Measured, Options, Section, table
 from benchmarks.shapes import Lengths, Shape, iemocap, minilm, mosei
 from cmad.config.load import load
 from cmad.errors import UserError
+from cmad.randomness import torch_seeded
+from cmad.scores.bootstrap import Interval
 from tests.test_frozen import MINILM
 
 TINY = Options(repeats=1, threads=1)
@@ -47,7 +71,8 @@ def tiny(shape: Shape) -> Shape:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_project_and_plain_agree(shape: Shape, tmp_path: Path) -> None:
     case = prepare(tiny(shape), tmp_path)
-    ours, theirs = project_epoch(case), plain_epoch(case, padded(case))
+    student = fresh_network(case.shape, case.store, "student")
+    ours, theirs = project_epoch(case), plain_epoch(case, padded(case), student)
     assert disagreement(ours, theirs) <= 1e-5
     assert ours.outputs.shape == (7, 9, case.store.task.outputs)
     assert len(list(steps(case))) == 3
@@ -56,9 +81,41 @@ def test_project_and_plain_agree(shape: Shape, tmp_path: Path) -> None:
 
 def test_a_training_that_differs_is_seen(tmp_path: Path) -> None:
     case = prepare(tiny(mosei()), tmp_path)
-    student = replace(case.shape.student, sigma=0.2)
-    other = replace(case, shape=replace(case.shape, student=student))
-    assert disagreement(project_epoch(case), plain_epoch(other, padded(case))) > 1e-5
+    settings = replace(case.shape.student, sigma=0.2)
+    other = replace(case, shape=replace(case.shape, student=settings))
+    student = fresh_network(case.shape, case.store, "student")
+    assert disagreement(project_epoch(case), plain_epoch(other, padded(case), student)) > 1e-5
+
+
+def test_stock_dropout_draws_otherwise_and_means_the_same(tmp_path: Path) -> None:
+    case = prepare(tiny(mosei()), tmp_path)
+    students = [fresh_network(case.shape, case.store, "student") for _ in range(2)]
+    with_stock_dropout(students[1])
+    dropouts = [m for m in students[1].fusion.transformer.modules() if isinstance(m, nn.Dropout)]
+    assert {module.p for module in dropouts} == {case.shape.network.transformer_dropout}
+    tokens = torch.linspace(-1, 1, 6 * 3 * 96).view(6, 3, 96)
+    trained = []
+    for student in students:
+        with torch_seeded(0, "dropout"):
+            trained.append(student.train().fusion(tokens))
+    assert not torch.equal(*trained)
+    assert torch.equal(*(student.eval().fusion(tokens) for student in students))
+
+
+def test_precision_is_told_in_words_and_numbers() -> None:
+    f1 = {"float32": np.array([0.5, 0.7]), "bf16": np.array([0.6, 0.7])}
+    rows = {"tea": precision.Row(f1, Interval(0.05, -0.01, 0.11), {"float32": 1.0, "bf16": 2.0})}
+    epoch = Epoch(Seconds(3.0, 2.0), Seconds(1.0, 1.0), {}, np.zeros((7, 1, 1), np.float32))
+    epochs = {"float32": [epoch], "bf16": [replace(epoch, training=Seconds(1.0, 1.0))]}
+    text = precision.describe(rows, epochs)
+    assert "| tea | 60.00 ± 14.14 | 65.00 ± 7.07 | +5.00 [-1.00, +11.00] | 1.0 | 2.0 |" in text
+    assert "| **epoch** | 3.00 | 2.00 | 1.50 |" in text
+    assert precision.figures(rows, epochs)["mosei_epoch_seconds"] == {"float32": 3.0, "bf16": 2.0}
+
+
+def test_precision_is_left_out_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda _: False)
+    assert "no arithmetic in bfloat16" in precision.measure(TINY).text
 
 
 def test_shapes_are_the_presets() -> None:
