@@ -56,7 +56,7 @@ def _exponents(curve: Curve) -> list[list[str]]:
     return [
         [
             axis.name if what == "time" else "",
-            f"time of a {axis.per}" if what == "time" else "peak memory",
+            f"time of one {axis.per}" if what == "time" else "peak memory",
             axis.why if what == "time" else "",
             f"{found:.2f}",
             f"{bound:.0f}",
@@ -101,10 +101,10 @@ def describe(curves: Sequence[Curve]) -> str:
 A stage's training of its students for an epoch (the store opened, the teacher and its outputs loaded,
 trained, judged on dev, weights kept) on networks of depth 1 small enough to be measured at every size. Time
 is the processor's, the least of {REPEATS}; memory is the peak beyond what a process held that had trained
-once before, pages of files apart, each point in a process of its own whose allocator gives back what is
-freed. Exponents are
-fitted by least squares in log-log over the upper half of the sizes; the formula's is an upper bound, for
-what does not grow pulls the measured one down. More than {SLACK} above it is called worse.
+once at the smallest size before, pages of files apart, each point in a process of its own whose allocator
+gives back what is freed. Exponents are fitted by least squares in log-log over the upper half of the sizes;
+the formula's is an upper bound, for what does not grow pulls the measured one down. More than {SLACK} above
+it is called worse.
 
 {exponents}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from benchmarks.axes import Axis
 from cmad.files import whole_file
@@ -59,7 +59,14 @@ def _panel(axes: Axes, axis: Axis, costs: Sequence[float], found: float, bound: 
     shown = axis.values if len(axis.values) <= 6 else axis.values[::2]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        lambda value, _: f"{value / 1024:.0f}k" if value > 2000 else f"{value:.0f}"
-    )
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value, axis.values[-1]))
+    # Within two decades their beginnings would be too few marks.
+    if max(costs) < 100 * min(costs):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _short(value: float, largest: float) -> str:
+    """A size as its mark: thousands where there are many."""
+    return f"{value / 1024:.0f}k" if largest > 2000 else f"{value:.0f}"

@@ -73,7 +73,9 @@ def overheads(repeats: int) -> dict[str, Overhead]:
 
 
 def _run(folder: Path, stage: str, *given: str) -> Overhead:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "CMAD_SCRATCH_GIB": "0"}
+    # A scratch of its own: one that another try filled would spare the training.
+    scratch = tempfile.mkdtemp(prefix="scratch-", dir=folder)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CMAD_SCRATCH": scratch}
     command = [sys.executable, "-m", f"stages.{stage}", *given]
     start = time.perf_counter()
     subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
