@@ -1,6 +1,7 @@
 """The benchmark suite at sizes that take no time: what is compared agrees, and the report says it."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -239,7 +240,13 @@ def test_points_are_measured() -> None:
 
 
 def test_peak_sees_what_is_given_back() -> None:
-    assert 60 < peak_of(lambda: np.ones(64 * 2**20 // 8).sum()) < 100
+    def work() -> None:
+        held = np.ones(64 * 2**20 // 8)
+        # On a busy machine the thread that looks comes late.
+        time.sleep(0.5)
+        del held
+
+    assert 60 < peak_of(work) < 100
 
 
 def test_report_stage_is_seen_to_import_what_it_needs() -> None:
