@@ -413,7 +413,7 @@ def test_any_edit_is_taken_or_refused_by_name(monkeypatch: pytest.MonkeyPatch) -
 def test_any_spoilt_text_is_taken_or_refused_by_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = run_spoilt(range(30), tmp_path, monkeypatch)
+    counts = run_spoilt(range(60), tmp_path, monkeypatch)
     assert min(counts.values()) > 3, counts
 
 

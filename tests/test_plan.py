@@ -319,4 +319,4 @@ def test_a_wrong_parameter_file_is_one_line(tmp_path: Path) -> None:
     write_params(tmp_path, params)
     path = str(tmp_path / "params.yaml")
     output = run(ROOT, sys.executable, "-m", "cmad", "plan", "--params", path, status=1)
-    assert output == f"error: {path}: threads = 0: must be a whole number at least 1\n"
+    assert output == f"error: {path}: threads = 0: must be a whole number from 1 to 4096\n"
