@@ -1,7 +1,7 @@
 # make reproduce   set up, run the pipeline, end with the report; JOBS=2 runs two stages at a time
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
 # make test        set up, run the whole test suite
-# make soak        run what takes too long for that (about an hour), leave the outcome in reports/soak.md
+# make soak        run what takes too long for that (about 25 minutes), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
 # make benchmark   speed, memory and their growth, against a plain dense implementation (20 minutes)
 
