@@ -120,9 +120,9 @@ def test_without_a_result_the_page_says_nothing(tmp_path: Path, text: str | None
 
 
 def test_make_runs_it() -> None:
-    assert run(ROOT, "make", "--dry-run", "--old-file", ".venv/test", "soak").endswith(
-        "python -m tools.soak\n"
-    )
+    assert run(
+        ROOT, "make", "--no-print-directory", "--dry-run", "--old-file", ".venv/test", "soak"
+    ).endswith("python -m tools.soak\n")
 
 
 def test_what_is_long_is_left_out_by_default() -> None:
