@@ -28,6 +28,7 @@ from cmad.network.network import Network, Output
 from cmad.network.perceiver import CrossAttention, FeedForward, Layer, Perceiver, SelfAttention
 from cmad.store.store import Split
 from cmad.task import Task
+from cmad.training.optimiser import Adam
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def train_epoch(
     pair: Pair,
     padded: Padded,
     steps: Iterator[tuple[NDArray[np.int64], Tensor, Tensor]],
-    optimiser: torch.optim.Optimizer,
+    optimiser: Adam,
 ) -> dict[str, float]:
     """One warm-up epoch (Psi = 1).
 
@@ -221,7 +222,7 @@ def train_epoch(
     samples = 0
     for rows, masks, combinations in steps:
         terms, banks = losses(pair, padded.at(rows), masks, combinations, psi, banks)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.forget_gradients()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         if pair.settings.optimiser.clip is not None:
             torch.nn.utils.clip_grad_norm_(pair.student.parameters(), pair.settings.optimiser.clip)

@@ -77,8 +77,6 @@ class Epoch:
 
 def prepare(shape: Shape, folder: Path) -> Case:
     """Write the data into ``folder`` and run the teacher over it."""
-    # The first optimiser of a process makes torch import its compiler: no epoch's time (``imports``).
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     store = write_store(folder, shape)
     teacher = fresh_network(shape, store, "teacher").eval().requires_grad_(False)
     start = now()

@@ -23,7 +23,6 @@ HEAVY = (
     "sklearn",
     "dvc",
 )
-_OPTIMISER = "torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
 _DATA = frozenset({"numpy", "pandas"})
 # What each stage works with; the encoder of text is imported where a data set has text, not before.
 NEEDED: Mapping[str, frozenset[str]] = {
@@ -38,18 +37,16 @@ NEEDED: Mapping[str, frozenset[str]] = {
 }
 _PROBE = """
 import json, sys, time
-{before}
-known = set(sys.modules)
 start = time.perf_counter()
-{timed}
+import stages.{stage}
 took = time.perf_counter() - start
-print(json.dumps([took, [name for name in {heavy!r} if name in set(sys.modules) - known]]))
+print(json.dumps([took, [name for name in {heavy!r} if name in sys.modules]]))
 """
 
 
 @dataclass(frozen=True)
 class Imports:
-    """Of one stage, or of what else makes Python import.
+    """Of one stage.
 
     Attributes:
         seconds: the least of some tries, wall.
@@ -64,22 +61,15 @@ class Imports:
 
 def imports(stage: str, repeats: int) -> Imports:
     """Import a stage's module in processes of its own."""
-    return _least(f"import stages.{stage}", "", NEEDED[stage], repeats)
-
-
-def first_optimiser(repeats: int) -> Imports:
-    """What torch imports when a process makes its first optimiser; it needs none of that."""
-    return _least(_OPTIMISER, "import torch", frozenset(), repeats)
-
-
-def _least(timed: str, before: str, needed: frozenset[str], repeats: int) -> Imports:
-    tries = [_tried(timed, before) for _ in range(repeats)]
+    tries = [_tried(stage) for _ in range(repeats)]
     heavy = tuple(tries[0][1])
-    return Imports(min(took for took, _ in tries), heavy, tuple(n for n in heavy if n not in needed))
+    return Imports(
+        min(took for took, _ in tries), heavy, tuple(name for name in heavy if name not in NEEDED[stage])
+    )
 
 
-def _tried(timed: str, before: str) -> tuple[float, list[str]]:
-    probe = _PROBE.format(timed=timed, before=before, heavy=HEAVY)
+def _tried(stage: str) -> tuple[float, list[str]]:
+    probe = _PROBE.format(stage=stage, heavy=HEAVY)
     done = subprocess.run(
         [sys.executable, "-c", probe], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )

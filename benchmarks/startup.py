@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from benchmarks.imports import NEEDED, Imports, first_optimiser, imports
+from benchmarks.imports import NEEDED, Imports, imports
 from benchmarks.overhead import Overhead, overheads
 from benchmarks.section import Measured, Options, Section, table, tell
 from benchmarks.shapes import ROOT
@@ -55,8 +55,7 @@ def describe(repro: float | str, imported: Mapping[str, Imports], found: Mapping
 A `dvc repro` of the default grid with nothing to do: {check}.
 
 What each stage's module imports, of the libraries that take long, and which of them its work does not
-need; last what torch itself imports when a process that has imported it makes its first optimiser, as each
-stage that trains does. Wall seconds, the least of {REPEATS}:
+need. Wall seconds, the least of {REPEATS}:
 
 {table(["module", "imports", "not needed", "s"], rows, texts=3)}
 
@@ -73,7 +72,6 @@ def measure(options: Options) -> Measured:
     repro = no_op_repro()
     tell(f"dvc repro: {repro}")
     imported = {f"`stages.{stage}`": imports(stage, REPEATS) for stage in NEEDED}
-    imported["the first optimiser of a process"] = first_optimiser(REPEATS)
     tell("imports done")
     found = overheads(REPEATS)
     return Measured(

@@ -1,20 +1,24 @@
 """The training loop, teacher and students, on small generated data."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from cmad.combinations import COMBINATIONS, FULL, MASKS, SAMPLERS, contained, draw_combinations
 from cmad.config.load import load
 from cmad.config.schema import Network, Preset, Student
+from cmad.config.schema import Optimiser as ConfigOptimiser
 from cmad.errors import UserError
 from cmad.losses.task import task_loss
 from cmad.predictions import predict_combinations
+from cmad.randomness import torch_seeded
 from cmad.scores.metrics import scores
 from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, Store, open_store
@@ -25,7 +29,7 @@ from cmad.training.optimiser import create_optimiser, learning_rate
 from cmad.training.student import create_method, train_student
 from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, load_cache, save_cache, teacher_cache
-from tests.project import small_params
+from tests.project import ROOT, run, small_params
 
 CPU = torch.device("cpu")
 SEVEN = range(7)
@@ -298,7 +302,7 @@ def test_learning_rate_falls_by_ten_at_each_milestone(demo: World) -> None:
 def test_biases_and_bert_norms_are_not_decayed(demo: World) -> None:
     network = build_network(demo.preset.network, demo.store)
     optimiser = create_optimiser(network, replace(demo.preset.student.optimiser, weight_decay=0.5))
-    decay = {id(p): g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
+    decay = {id(weight): group.decay for group in optimiser.groups for weight in group.weights}
     named = dict(network.named_parameters())
     assert len(decay) == len(named)
     for name, parameter in named.items():
@@ -370,3 +374,48 @@ def test_a_combination_that_no_sample_has_cannot_be_customised(demo: World) -> N
     store = replace(demo.store, splits=splits)
     with pytest.raises(UserError, match="no train or dev sample has LV; take the system out of customised"):
         demo.fit("dropout", store, demo.preset.student, combination=COMBINATIONS.index("LV"))
+
+
+@pytest.mark.parametrize(("name", "stock"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_the_optimiser_is_torchs_own_to_the_bit(
+    name: Literal["adam", "adamw"], stock: type[torch.optim.Adam]
+) -> None:
+    settings = ConfigOptimiser(
+        name=name, learning_rate=0.01, weight_decay=0.1, milestones=(), clip=None, renew_each_epoch=False
+    )
+    networks = []
+    for own in (True, False):
+        with torch_seeded(0, "test"):
+            # The second layer has no gradient every other time.
+            first, second = nn.Linear(5, 5), nn.Linear(5, 5)
+        network = nn.ModuleList([first, second])
+        ours = create_optimiser(network, settings)
+        decays = [{"params": [each.weight for each in (first, second)], "weight_decay": 0.1}]
+        decays.append({"params": [each.bias for each in (first, second)], "weight_decay": 0.0})
+        theirs = stock(decays, lr=0.01, betas=(0.9, 0.999), eps=1e-8, fused=True)
+        for step in range(6):
+            network.zero_grad()
+            rate = 0.01 if step < 3 else 0.002
+            ours.rate = rate
+            for group in theirs.param_groups:
+                group["lr"] = rate
+            inputs = torch.from_numpy(np.random.default_rng(step).normal(size=(9, 5))).float()
+            outputs = first(inputs) if step % 2 else second(first(inputs))
+            outputs.square().sum().backward()
+            if own and step == 4:
+                # Kept and taken up by another.
+                kept, ours = ours.state_dict(), create_optimiser(network, settings)
+                ours.load_state_dict(kept)
+                ours.rate = rate
+            (ours if own else theirs).step()
+        networks.append(network.state_dict())
+    assert all(torch.equal(networks[0][key], networks[1][key]) for key in networks[0])
+
+
+def test_a_training_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.test_training import World; "
+        f"World(Path({str(tmp_path)!r}), 'demo').train('cmad'); "
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)))"
+    )
+    assert run(ROOT, sys.executable, "-c", script).splitlines()[-1] == "[]"

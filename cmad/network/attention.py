@@ -7,13 +7,19 @@ Under autocast both go on in float32. Groups come in ever new shapes, and for ea
 its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
 """
 
-from collections.abc import Sequence
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+# Numbers between the sums of ``mix`` that are made at once, by kind of device: what a processor's cache next
+# to its core holds; elsewhere as many as come.
+PRODUCTS: Mapping[str, int] = defaultdict(lambda: sys.maxsize, cpu=200_000)
 
 
 @dataclass(frozen=True)
@@ -94,25 +100,43 @@ class _Read(torch.autograd.Function):
 
 
 class _Mix(torch.autograd.Function):
-    # [P, queries, keys, H, d_h], of which the products of heads are summed over d_h.
+    # [P, queries, keys, H, d_h], of which the products of heads are summed over d_h. That is many times as
+    # much as goes in and comes out, so a few rows at a time, while the processor's cache holds them.
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        weights = (queries[:, :, None] * keys[:, None]).sum(-1).softmax(2)
+        weights = queries.new_empty(*queries.shape[:2], *keys.shape[1:3])
+        mixed = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        rows = _rows_at_once(weights, queries)
+        for query, key, value, weight, out in _cut(rows, queries, keys, values, weights, mixed):
+            torch.softmax((query[:, :, None] * key[:, None]).sum(-1), 2, out=weight)
+            torch.sum(weight[..., None] * value[:, None], 2, out=out)
         ctx.save_for_backward(queries, keys, values, weights)
-        return (weights[..., None] * values[:, None]).sum(2)
+        return mixed
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values, weights = ctx.saved_tensors
-        of_weights = (gradient[:, :, None] * values[:, None]).sum(-1)
-        of_scores = _through_softmax(of_weights, weights, 2)[..., None]
-        return (
-            (of_scores * keys[:, None]).sum(2),
-            (of_scores * queries[:, :, None]).sum(1),
-            (weights[..., None] * gradient[:, :, None]).sum(1),
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        given = ctx.saved_tensors
+        found = tuple(torch.empty_like(each, memory_format=torch.contiguous_format) for each in given[:3])
+        rows = _rows_at_once(given[3], given[0])
+        for query, key, value, weight, pull, *outs in _cut(rows, *given, gradient, *found):
+            of_weights = (pull[:, :, None] * value[:, None]).sum(-1)
+            of_scores = _through_softmax(of_weights, weight, 2)[..., None]
+            torch.sum(of_scores * key[:, None], 2, out=outs[0])
+            torch.sum(of_scores * query[:, :, None], 1, out=outs[1])
+            torch.sum(weight[..., None] * pull[:, :, None], 1, out=outs[2])
+        return found
+
+
+def _rows_at_once(weights: Tensor, queries: Tensor) -> int:
+    """So many rows that their products are about ``PRODUCTS`` numbers."""
+    each = weights[0].numel() * queries.shape[-1] if len(weights) else 1
+    return max(1, PRODUCTS[weights.device.type] // each)
+
+
+def _cut(rows: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
 
 
 def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:

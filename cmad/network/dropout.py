@@ -19,9 +19,9 @@ class ReluDropout(nn.Module):
         self.p = p
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Of any shape; in training the inputs are overwritten."""
+        """Of any shape; the inputs are overwritten where there is dropout or no gradient."""
         if not self.training or self.p == 0:
-            return inputs.relu()
+            return inputs.relu() if torch.is_grad_enabled() else inputs.relu_()
         return _ReluDropout.apply(inputs, self.p)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
@@ -35,8 +35,9 @@ class _ReluDropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, p: float) -> Tensor:
         ctx.scale = 1 / (1 - p)
-        outputs = inputs.relu_().mul_(kept(inputs, p)).mul_(ctx.scale)
-        ctx.mark_dirty(outputs)
+        # A tensor of its own on the same memory: torch copies the gradient of a view that is overwritten, and
+        # what a linear layer makes of samples in rows is one.
+        outputs = inputs.detach().relu_().mul_(ctx.scale).mul_(kept(inputs, p))
         ctx.save_for_backward(outputs)
         return outputs
 
@@ -48,9 +49,7 @@ class _ReluDropout(torch.autograd.Function):
 
 
 def kept(like: Tensor, p: float) -> Tensor:
-    """1 with chance 1 - p, else 0, in a tensor's shape and type; p in [0, 1)."""
+    """True with chance 1 - p, bool in a tensor's shape; p in [0, 1)."""
     count = like.numel()
     numbers = torch.empty((count + 1) // 2, dtype=torch.int64, device=like.device).random_(-(2**63), None)
-    first = round(p * 2**32) - 2**31
-    mask = like.new_empty(count)
-    return torch.ge(numbers.view(torch.int32)[:count], first, out=mask).view(like.shape)
+    return (numbers.view(torch.int32)[:count] >= round(p * 2**32) - 2**31).view(like.shape)

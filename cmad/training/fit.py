@@ -20,7 +20,7 @@ from cmad.errors import UserError
 from cmad.methods.method import Method, Step
 from cmad.randomness import generator, torch_seeded
 from cmad.store.store import Split
-from cmad.training.optimiser import create_optimiser, learning_rate
+from cmad.training.optimiser import Adam, create_optimiser, learning_rate
 from cmad.training.scratch import Place
 from cmad.training.teacher_cache import TeacherCache
 
@@ -103,8 +103,7 @@ def fit(
         if plan.optimiser.renew_each_epoch:
             optimiser = create_optimiser(method.trained, plan.optimiser)
         rate = learning_rate(plan.optimiser, epoch)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        optimiser.rate = rate
         method.trained.train(not plan.dropout_off)
         method.begin_epoch(epoch)
         with torch_seeded(plan.seed, "dropout", epoch):
@@ -178,8 +177,8 @@ def _steps(
         )
 
 
-def _update(loss: Tensor, trained: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan) -> None:
-    optimiser.zero_grad(set_to_none=True)
+def _update(loss: Tensor, trained: nn.Module, optimiser: Adam, plan: Plan) -> None:
+    optimiser.forget_gradients()
     processes.shared_loss(loss).backward()  # type: ignore[no-untyped-call]
     processes.add_gradients(trained.parameters())
     if plan.optimiser.clip is not None:

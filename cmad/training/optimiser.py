@@ -1,12 +1,93 @@
 """AdamW and Adam with the authors' decay groups and step schedule (spec section 5)."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from cmad.config.schema import Optimiser
 
+_REMEMBERED = ("steps", "means", "squares")
 
-def create_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that decay alike.
+
+    Attributes:
+        weights: what is trained.
+        decay: their weight decay.
+        steps: float32 [], how many updates each weight has seen.
+        means, squares: running means of its gradients and of their squares, in its shape.
+    """
+
+    weights: Sequence[nn.Parameter]
+    decay: float
+    steps: Sequence[Tensor]
+    means: Sequence[Tensor]
+    squares: Sequence[Tensor]
+
+
+class Adam:
+    """``torch.optim.Adam`` or ``AdamW`` in torch's own arithmetic, to the bit.
+
+    Not those classes themselves: the first that a process makes imports torch's compiler, which takes longer
+    than all else that a stage does before it trains.
+
+    Attributes:
+        groups: what is trained.
+        rate: the learning rate, to be changed from epoch to epoch.
+    """
+
+    def __init__(self, groups: Sequence[Group], rate: float, decoupled: bool) -> None:
+        self.groups = groups
+        self.rate = rate
+        self._decoupled = decoupled
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update all weights that have a gradient."""
+        for group in self.groups:
+            moved = [i for i, weight in enumerate(group.weights) if weight.grad is not None]
+            adam(
+                [group.weights[i] for i in moved],
+                [gradient for weight in group.weights if (gradient := weight.grad) is not None],
+                [group.means[i] for i in moved],
+                [group.squares[i] for i in moved],
+                [],
+                [group.steps[i] for i in moved],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.rate,
+                weight_decay=group.decay,
+                eps=1e-8,
+                maximize=False,
+                decoupled_weight_decay=self._decoupled,
+            )
+
+    def forget_gradients(self) -> None:
+        """Take the gradients off all weights."""
+        for group in self.groups:
+            for weight in group.weights:
+                weight.grad = None
+
+    def state_dict(self) -> list[dict[str, list[Tensor]]]:
+        """All that it remembers, by reference: ``steps``, ``means`` and ``squares`` of each group."""
+        return [{name: list(getattr(group, name)) for name in _REMEMBERED} for group in self.groups]
+
+    def load_state_dict(self, state: Sequence[Mapping[str, Sequence[Tensor]]]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        for group, kept in zip(self.groups, state, strict=True):
+            for name in _REMEMBERED:
+                for own, other in zip(getattr(group, name), kept[name], strict=True):
+                    own.copy_(other)
+
+
+def create_optimiser(module: nn.Module, settings: Optimiser) -> Adam:
     """An optimiser over all trainable weights of a module.
 
     As in the authors' code, weights whose names contain "bias" or "LayerNorm.weight" are not
@@ -17,12 +98,15 @@ def create_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Opti
     for name, weight in module.named_parameters():
         if weight.requires_grad:
             (spared if "bias" in name or "LayerNorm.weight" in name else decayed).append(weight)
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    groups = [_group(decayed, settings.weight_decay), _group(spared, 0.0)]
+    return Adam(groups, settings.learning_rate, decoupled=settings.name == "adamw")
+
+
+def _group(weights: Sequence[nn.Parameter], decay: float) -> Group:
+    def zeros() -> list[Tensor]:
+        return [torch.zeros_like(weight, requires_grad=False) for weight in weights]
+
+    return Group(weights, decay, [weight.new_zeros(()) for weight in weights], zeros(), zeros())
 
 
 def learning_rate(settings: Optimiser, epoch: int) -> float:
