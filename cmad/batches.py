@@ -69,12 +69,13 @@ def collate(
         some = valid.any(1)
         if not some.all():
             places, frames, valid = places[some], frames[some], valid[some]
-        streams[modality] = Stream(
-            torch.from_numpy(places).to(device),
-            torch.from_numpy(frames).to(device),
-            torch.from_numpy(valid).to(device),
-        )
-    return Batch(len(rows), streams, torch.from_numpy(split.labels[rows]).to(device))
+        streams[modality] = Stream(*(_on(device, each) for each in (places, frames, valid)))
+    return Batch(len(rows), streams, _on(device, split.labels[rows]))
+
+
+def _on(device: torch.device, values: NDArray[Any]) -> Tensor:
+    # What is copied to a GPU is read at once, but what the GPU does before need not be waited for.
+    return torch.from_numpy(values).to(device, non_blocking=True)
 
 
 def _padded(
