@@ -69,13 +69,17 @@ def collate(
         some = valid.any(1)
         if not some.all():
             places, frames, valid = places[some], frames[some], valid[some]
-        streams[modality] = Stream(*(_on(device, each) for each in (places, frames, valid)))
-    return Batch(len(rows), streams, _on(device, split.labels[rows]))
+        streams[modality] = Stream(*(on_device(each, device) for each in (places, frames, valid)))
+    return Batch(len(rows), streams, on_device(split.labels[rows], device))
 
 
-def _on(device: torch.device, values: NDArray[Any]) -> Tensor:
-    # What is copied to a GPU is read at once, but what the GPU does before need not be waited for.
-    return torch.from_numpy(values).to(device, non_blocking=True)
+def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor; what a GPU still has to do before is not waited for."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        # torch keeps pinned memory until the GPU has read it.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _padded(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -39,19 +40,21 @@ def repeatable(device: torch.device) -> Iterator[None]:
     _fix_workspace()
     deterministic = torch.are_deterministic_algorithms_enabled()
     only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    fills = torch.utils.deterministic.fill_uninitialized_memory
-    products = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    # Neither is known to torch's own type hints.
+    memory: Any = torch.utils.deterministic
+    products: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    fills = memory.fill_uninitialized_memory
     precisions = [each.fp32_precision for each in products]
     torch.use_deterministic_algorithms(True)
     # Everything is written before it is read, so that filling new memory would only take time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     for each in products:
         each.fp32_precision = "ieee"
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        memory.fill_uninitialized_memory = fills
         for each, before in zip(products, precisions, strict=True):
             each.fp32_precision = before
 

@@ -153,7 +153,7 @@ def test_a_processor_is_known_by_its_instructions(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("kind", ["float32", "bf16"])
 def test_a_scope_on_a_processor_changes_no_setting_of_torch(kind: str) -> None:
     def settings() -> list[Any]:
-        products = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+        products: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
         deterministic = torch.are_deterministic_algorithms_enabled()
         return [deterministic, *(each.fp32_precision for each in products), dict(os.environ)]
 
