@@ -24,6 +24,7 @@ from cmad.device import choose_device, repeatable
 from cmad.methods.method import Method
 from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network
+from cmad.planning.plan import plan
 from cmad.precision import computing
 from cmad.predictions import predict_combinations, predict_dropped
 from cmad.randomness import torch_seeded
@@ -262,7 +263,6 @@ def test_the_pipeline_from_raw_data_to_the_report(tmp_path: Path, each: str) -> 
     shutil.copytree(ROOT / "data/paper", tmp_path / "data/paper")
     (tmp_path / "reports").mkdir()
     commands = [
-        "cmad plan",
         "stages.preprocess demo",
         "stages.teacher demo",
         "stages.student demo tea",
@@ -284,11 +284,17 @@ def test_the_pipeline_from_raw_data_to_the_report(tmp_path: Path, each: str) -> 
             text=True,
         )
         assert done.returncode == 0, f"{command}:\n{done.stdout}"
-        if command == "cmad plan":
-            assert "cannot run" not in done.stdout
     scores = pd.read_csv(tmp_path / "data/runs/demo/evaluation/scores.csv")
-    assert {"tea", "cmad", "mmanet"} < set(scores["variant"])
+    assert {"tea", "cmad", "mmanet_unified", "umdf_customised"} < set(scores["variant"])
     assert scores.loc[scores["metric"] == "f1", "value"].notna().all()
+
+
+@pytest.mark.parametrize("each", KINDS)
+def test_a_plan_is_made(tmp_path: Path, each: str) -> None:
+    write_params(tmp_path, small_params() | {"device": "cuda", "precision": each, "unified": ["corrkd"]})
+    found = plan(tmp_path / "params.yaml", tmp_path / "data")
+    assert "cannot run" not in found
+    assert found.count("a few steps on random batches") >= 3
 
 
 @pytest.mark.parametrize("half", [False, True])
