@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class Seconds:
@@ -25,8 +27,14 @@ class Seconds:
         return Seconds(self.wall + other.wall, self.processor + other.processor)
 
 
-def now() -> Seconds:
-    """This moment."""
+def now(device: torch.device | None = None) -> Seconds:
+    """This moment.
+
+    Args:
+        device: of which all that was begun is waited for.
+    """
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
     return Seconds(time.perf_counter(), time.process_time())
 
 

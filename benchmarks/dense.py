@@ -48,11 +48,19 @@ class Padded:
 
     def at(self, rows: NDArray[np.int64]) -> "Padded":
         """Some of the samples."""
-        chosen = torch.from_numpy(rows)
+        chosen = torch.from_numpy(rows).to(self.labels.device)
         return Padded(
             {m: frames[chosen] for m, frames in self.frames.items()},
             {m: valid[chosen] for m, valid in self.valid.items()},
             self.labels[chosen],
+        )
+
+    def to(self, device: torch.device) -> "Padded":
+        """The same on a device."""
+        return Padded(
+            {m: frames.to(device) for m, frames in self.frames.items()},
+            {m: valid.to(device) for m, valid in self.valid.items()},
+            self.labels.to(device),
         )
 
     @property
@@ -217,7 +225,8 @@ def train_epoch(
         The mean of each term over the samples.
     """
     pair.student.train(not pair.settings.dropout_off)
-    banks, psi = Banks.empty(), torch.ones(len(MASKS))
+    device = padded.labels.device
+    banks, psi = Banks.empty(device), torch.ones(len(MASKS), device=device)
     sums: dict[str, float] = {}
     samples = 0
     for rows, masks, combinations in steps:
@@ -240,7 +249,7 @@ def evaluate(network: Network, padded: Padded, batch: int, attend_padding: bool 
     network.eval()
     count = len(padded.labels)
     passes = []
-    for mask in torch.from_numpy(MASKS):
+    for mask in torch.from_numpy(MASKS).to(padded.labels.device):
         outputs = []
         for start in range(0, count, batch):
             rows = np.arange(start, min(start + batch, count))

@@ -14,6 +14,7 @@ from benchmarks import dense
 from benchmarks.clock import Seconds, now
 from benchmarks.shapes import SEED, Shape
 from benchmarks.stores import write_store
+from cmad.batches import on_device
 from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinations
 from cmad.methods.cmad import Cmad
 from cmad.network.dropout import ReluDropout
@@ -37,6 +38,7 @@ class Case:
         teacher: frozen, in eval mode; its weights are untrained.
         cache: its outputs on train.
         caching: what making them took.
+        device: where all is computed.
     """
 
     shape: Shape
@@ -44,6 +46,7 @@ class Case:
     teacher: Network
     cache: TeacherCache
     caching: Seconds
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -75,22 +78,23 @@ class Epoch:
         return self.training + self.evaluation
 
 
-def prepare(shape: Shape, folder: Path) -> Case:
+def prepare(shape: Shape, folder: Path, device: torch.device = CPU) -> Case:
     """Write the data into ``folder`` and run the teacher over it."""
     store = write_store(folder, shape)
-    teacher = fresh_network(shape, store, "teacher").eval().requires_grad_(False)
-    start = now()
-    cache = teacher_cache(teacher, store.splits["train"], store.task, shape.student.batch, CPU)
-    return Case(shape, store, teacher, cache, now() - start)
+    teacher = fresh_network(shape, store, "teacher", device).eval().requires_grad_(False)
+    start = now(device)
+    cache = teacher_cache(teacher, store.splits["train"], store.task, shape.student.batch, device)
+    return Case(shape, store, teacher, cache, now(device) - start, device)
 
 
 def padded(case: Case) -> Padded:
     """The data as the plain implementation wants it."""
     lengths = case.store.manifest["max_frames"]
-    return Padded(*(dense.pad(case.store.splits[name], lengths) for name in ("train", "dev")))
+    splits = (dense.pad(case.store.splits[name], lengths) for name in ("train", "dev"))
+    return Padded(*(split.to(case.device) for split in splits))
 
 
-def fresh_network(shape: Shape, store: Store, purpose: str) -> Network:
+def fresh_network(shape: Shape, store: Store, purpose: str, device: torch.device = CPU) -> Network:
     """A network with the initial weights of this purpose ("teacher", "student").
 
     A language encoder's own dropout is off: its masks have the shape of what is encoded at once, which
@@ -101,7 +105,7 @@ def fresh_network(shape: Shape, store: Store, purpose: str) -> Network:
     for module in [] if network.encoder is None else network.encoder.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    return network
+    return network.to(device)
 
 
 def train(case: Case, student: Network, judge: Judge) -> Mapping[str, float]:
@@ -109,26 +113,27 @@ def train(case: Case, student: Network, judge: Judge) -> Mapping[str, float]:
     settings, split = case.shape.student, case.store.splits["train"]
     method = Cmad(student, settings, case.store.task, SAMPLERS[settings.sampler])
     plan = Plan(settings.optimiser, settings.batch, 1, settings.dropout_off, SEED, "benchmark")
-    return fit(method, split, np.arange(len(split)), case.cache, judge, plan, CPU).log[0]
+    return fit(method, split, np.arange(len(split)), case.cache, judge, plan, case.device).log[0]
 
 
 def project_epoch(case: Case) -> Epoch:
     """This project's own training loop and evaluation, from fresh weights."""
-    student, dev = fresh_network(case.shape, case.store, "student"), case.store.splits["dev"]
+    device, dev = case.device, case.store.splits["dev"]
+    student = fresh_network(case.shape, case.store, "student", device)
     moments, outputs = [], []
 
     def judge(epoch: int) -> tuple[float, Mapping[str, float]]:
-        moments.append(now())
-        outputs.append(predict_combinations(student, dev, case.shape.student.batch, CPU).outputs)
-        moments.append(now())
+        moments.append(now(device))
+        outputs.append(predict_combinations(student, dev, case.shape.student.batch, device).outputs)
+        moments.append(now(device))
         return float(epoch), {}
 
     gc.collect()
-    start = now()
+    start = now(device)
     log = train(case, student, judge)
     evaluation = moments[1] - moments[0]
     losses = {name: log[f"loss_{name}"] for name in ("task", "cafd", "auxiliary")}
-    return Epoch(now() - start - evaluation, evaluation, losses, outputs[0])
+    return Epoch(now(device) - start - evaluation, evaluation, losses, outputs[0])
 
 
 def with_stock_dropout(network: Network) -> Network:
@@ -151,12 +156,12 @@ def plain_epoch(case: Case, data: Padded, student: Network) -> Epoch:
     optimiser = create_optimiser(student, settings.optimiser)
     pair = dense.Pair(student, case.teacher, settings, case.store.task)
     gc.collect()
-    start = now()
+    start = now(case.device)
     with torch_seeded(SEED, "dropout", 0):
         losses = dense.train_epoch(pair, data.train, steps(case), optimiser)
-    middle = now()
-    outputs = dense.evaluate(student, data.dev, settings.batch).numpy()
-    return Epoch(middle - start, now() - middle, losses, outputs)
+    middle = now(case.device)
+    outputs = dense.evaluate(student, data.dev, settings.batch).cpu().numpy()
+    return Epoch(middle - start, now(case.device) - middle, losses, outputs)
 
 
 def steps(case: Case) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
@@ -168,12 +173,12 @@ def steps(case: Case) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     for start in range(0, len(order), settings.batch):
         chosen = slice(start, start + settings.batch)
         own = masks[chosen]
-        yield order[chosen], torch.from_numpy(own), torch.from_numpy(combination_index(own))
+        yield order[chosen], on_device(own, case.device), on_device(combination_index(own), case.device)
 
 
 def shown_share(case: Case) -> float:
     """Share of all (sample, modality) pairs that the epoch's combinations show."""
-    return float(np.concatenate([masks.numpy() for _, masks, _ in steps(case)]).mean())
+    return float(np.concatenate([masks.cpu().numpy() for _, masks, _ in steps(case)]).mean())
 
 
 def disagreement(first: Epoch, second: Epoch) -> float:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from cmad.errors import UserError
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -18,6 +20,9 @@ class Machine:
         threads: of torch.
         torch, python: their versions.
         system: kind and version.
+        instructions: what torch's own kernels use of the processor, such as "AVX512": virtual machines
+            have fewer under the same name.
+        gpu: its name; None where none is measured.
     """
 
     processor: str
@@ -26,10 +31,21 @@ class Machine:
     torch: str
     python: str
     system: str
+    instructions: str
+    gpu: str | None = None
 
 
-def this_machine(cores: int, threads: int) -> Machine:
-    """The one that this runs on."""
+def this_machine(cores: int, threads: int, gpu: bool = False) -> Machine:
+    """The one that this runs on.
+
+    Args:
+        gpu: whether what is measured depends on the GPU too.
+
+    Raises:
+        UserError: it does, and there is none.
+    """
+    if gpu and not torch.cuda.is_available():
+        raise UserError("torch finds no GPU here, and it is a GPU that would be measured")
     return Machine(
         _processor(),
         cores,
@@ -37,6 +53,8 @@ def this_machine(cores: int, threads: int) -> Machine:
         torch.__version__,
         platform.python_version(),
         platform.platform(terse=True),
+        torch.backends.cpu.get_cpu_capability(),
+        torch.cuda.get_device_name() if gpu else None,
     )
 
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from benchmarks.shapes import mosei
 from cmad.config.load import load
 from cmad.config.overrides import override
 from cmad.config.schema import Config, Preset
+from cmad.device import choose_device
 from cmad.precision import computing, has_bf16
 from cmad.predictions import predict_combinations
 from cmad.randomness import generator, torch_threads
@@ -38,7 +39,7 @@ class Row:
     Attributes:
         f1: by precision, the average F1 over the seven combinations on test of each seed, [S].
         difference: of bf16 to float32, with its interval over seeds and test samples.
-        seconds: by precision, of the processor for one training.
+        seconds: by precision, for one training.
     """
 
     f1: Mapping[str, NDArray[np.float64]]
@@ -46,9 +47,15 @@ class Row:
     seconds: Mapping[str, float]
 
 
-def demo_rows(seeds: int) -> dict[str, Row]:
-    """Train and test teacher and students with seeds 0, 1, ... in both precisions."""
-    config = replace(load(PARAMS), seeds=tuple(range(seeds)), device="cpu")
+def demo_rows(
+    seeds: int, device: Literal["cpu", "cuda"] = "cpu", clock: Literal["wall", "processor"] = "processor"
+) -> dict[str, Row]:
+    """Train and test teacher and students with seeds 0, 1, ... in both precisions.
+
+    Args:
+        clock: that the seconds are by.
+    """
+    config = replace(load(PARAMS), seeds=tuple(range(seeds)), device=device)
     preset = config.presets[DATASET]
     seconds: dict[str, dict[str, float]] = {row: {} for row in (TEACHER, *STUDENTS)}
     outputs: dict[str, dict[str, NDArray[np.float32]]] = {row: {} for row in seconds}
@@ -61,7 +68,7 @@ def demo_rows(seeds: int) -> dict[str, Row]:
             for precision in PRECISIONS:
                 start = now()
                 _train(config, precision, row, folder)
-                seconds[row][precision] = (now() - start).processor / seeds
+                seconds[row][precision] = getattr(now() - start, clock) / seeds
                 outputs[row][precision] = _outputs(config, precision, folder / precision / row, store)
                 tell(f"{row} in {precision}: {seconds[row][precision]:.1f} s a seed")
         return {row: _row(preset, store, outputs[row], seconds[row]) for row in seconds}
@@ -99,11 +106,11 @@ def _train(config: Config, precision: str, row: str, folder: Path) -> None:
 
 def _outputs(config: Config, precision: str, trained: Path, store: Store) -> NDArray[np.float32]:
     """What the networks of all seeds say of test, [S, 7, n, K]."""
-    preset, found = config.presets[DATASET], []
-    with torch_threads(config.threads), computing(precision, CPU):
+    preset, found, device = config.presets[DATASET], [], choose_device(config.device)
+    with torch_threads(config.threads), computing(precision, device):
         for seed in config.seeds:
-            network = load_network(trained / checkpoint_name(seed), preset.network, store, CPU)
-            said = predict_combinations(network, store.splits["test"], preset.evaluate.batch, CPU)
+            network = load_network(trained / checkpoint_name(seed), preset.network, store, device)
+            said = predict_combinations(network, store.splits["test"], preset.evaluate.batch, device)
             found.append(said.outputs)
     return np.stack(found)
 
@@ -140,7 +147,7 @@ def mosei_epochs(repeats: int) -> dict[str, list[Epoch]]:
     return epochs
 
 
-def _demo_table(rows: Mapping[str, Row]) -> str:
+def demo_table(rows: Mapping[str, Row]) -> str:
     """Average F1 in percent, and seconds."""
     lines = []
     for name, row in rows.items():
@@ -169,7 +176,7 @@ The demo set, {seeds} seeds: average F1 over the seven combinations in percent, 
 over seeds; the difference bf16 - float32 with its interval over seeds and test samples; one training with
 its evaluations on dev.
 
-{_demo_table(rows)}
+{demo_table(rows)}
 
 An epoch of CMAD at MOSEI's shape, {mosei().train} samples, median of {len(epochs["bf16"])}:
 
@@ -182,17 +189,22 @@ def _spread(values: NDArray[np.float64]) -> str:
     return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
 
 
+def demo_figures(rows: Mapping[str, Row]) -> dict[str, Any]:
+    """The demo set's table in numbers."""
+    return {
+        name: {
+            "f1": {p: row.f1[p].tolist() for p in PRECISIONS},
+            "difference": list(row.difference),
+            "seconds": dict(row.seconds),
+        }
+        for name, row in rows.items()
+    }
+
+
 def figures(rows: Mapping[str, Row], epochs: Mapping[str, Sequence[Epoch]]) -> dict[str, Any]:
     """The same in numbers."""
     return {
-        "demo": {
-            name: {
-                "f1": {p: row.f1[p].tolist() for p in PRECISIONS},
-                "difference": list(row.difference),
-                "seconds": dict(row.seconds),
-            }
-            for name, row in rows.items()
-        },
+        "demo": demo_figures(rows),
         "mosei_epoch_seconds": {p: median(e.whole for e in epochs[p]).processor for p in PRECISIONS},
     }
 

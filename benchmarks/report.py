@@ -10,9 +10,6 @@ from benchmarks.machine import Machine
 from benchmarks.section import Section
 from cmad.files import whole_file
 
-REPORT = Path("reports/benchmark.md")
-NUMBERS = Path("reports/benchmark.json")
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -44,7 +41,12 @@ def read_entries(path: Path, machine: Machine) -> dict[str, Entry]:
 
 
 def write(
-    sections: Iterable[Section], entries: Mapping[str, Entry], machine: Machine, report: Path, numbers: Path
+    title: str,
+    sections: Iterable[Section],
+    entries: Mapping[str, Entry],
+    machine: Machine,
+    report: Path,
+    numbers: Path,
 ) -> None:
     """Write both files."""
     with whole_file(numbers) as aside:
@@ -54,14 +56,20 @@ def write(
         }
         aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with whole_file(report) as aside:
-        aside.write_text(markdown(sections, entries, machine), encoding="utf-8")
+        aside.write_text(markdown(title, sections, entries, machine, numbers.name), encoding="utf-8")
 
 
-def markdown(sections: Iterable[Section], entries: Mapping[str, Entry], machine: Machine) -> str:
-    """The whole report; sections that were not measured are named at the end."""
+def markdown(
+    title: str, sections: Iterable[Section], entries: Mapping[str, Entry], machine: Machine, numbers: str
+) -> str:
+    """The whole report; sections that were not measured are named at the end.
+
+    Args:
+        numbers: the file beside it that has them as JSON.
+    """
     sections = list(sections)
     measured = [section for section in sections if section.name in entries]
-    parts = [_head(machine, [entries[section.name] for section in measured])]
+    parts = [_head(title, machine, [entries[section.name] for section in measured], numbers)]
     for section in measured:
         entry = entries[section.name]
         when = f"Measured {entry.date} in {entry.seconds:.0f} s by `{entry.command}`."
@@ -71,13 +79,14 @@ def markdown(sections: Iterable[Section], entries: Mapping[str, Entry], machine:
     return "\n".join(parts)
 
 
-def _head(machine: Machine, entries: list[Entry]) -> str:
+def _head(title: str, machine: Machine, entries: list[Entry], numbers: str) -> str:
     """What was measured, where, when and how."""
     latest = max(entries, key=lambda entry: entry.date)
+    gpu = "" if machine.gpu is None else f"{machine.gpu} beside "
     return f"""\
-# Benchmark
+# {title}
 
-`{latest.command}`, {latest.date}, on {machine.processor}, {machine.cores} cores, {machine.threads}
-thread(s), torch {machine.torch}, Python {machine.python}, {machine.system}; fp32. The numbers as JSON:
-[{NUMBERS.name}]({NUMBERS.name}).
+`{latest.command}`, {latest.date}, on {gpu}{machine.processor} ({machine.instructions}),
+{machine.cores} cores, {machine.threads} thread(s), torch {machine.torch}, Python {machine.python},
+{machine.system}; fp32 where nothing else is said. The numbers as JSON: [{numbers}]({numbers}).
 """

@@ -69,12 +69,17 @@ def collate(
         some = valid.any(1)
         if not some.all():
             places, frames, valid = places[some], frames[some], valid[some]
-        streams[modality] = Stream(
-            torch.from_numpy(places).to(device),
-            torch.from_numpy(frames).to(device),
-            torch.from_numpy(valid).to(device),
-        )
-    return Batch(len(rows), streams, torch.from_numpy(split.labels[rows]).to(device))
+        streams[modality] = Stream(*(on_device(each, device) for each in (places, frames, valid)))
+    return Batch(len(rows), streams, on_device(split.labels[rows], device))
+
+
+def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor; what a GPU still has to do before is not waited for."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        # torch keeps pinned memory until the GPU has read it.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _padded(

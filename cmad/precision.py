@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from cmad.device import repeatable
 from cmad.errors import UserError
 
 # Processors with products in bfloat16, as ``torch.cpu.get_capabilities`` calls them; the last is ARM's.
@@ -25,7 +26,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def computing(precision: str, device: torch.device) -> Iterator[None]:
-    """Inside this scope every ``forward_pass`` has that precision.
+    """Inside this scope every ``forward_pass`` has that precision, and is ``repeatable`` to the bit.
 
     Args:
         precision: "float32" or "bf16".
@@ -40,7 +41,8 @@ def computing(precision: str, device: torch.device) -> Iterator[None]:
         )
     before = _bf16.set(precision == "bf16")
     try:
-        yield
+        with repeatable(device):
+            yield
     finally:
         _bf16.reset(before)
 

@@ -17,10 +17,12 @@ def generator(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
 def torch_seeded(seed: int, purpose: str, epoch: int = 0) -> Iterator[None]:
     """Seed torch's default generators inside this scope and restore them after.
 
-    For stock layers, which know no other source for initial weights and dropout.
+    For stock layers, which know no other source for initial weights and dropout. Of several GPUs it is the
+    current one whose generator is restored: no other is used, and looking at them would start them all.
     """
     state = int(np.random.SeedSequence([seed, crc32(purpose.encode()), epoch]).generate_state(1)[0])
-    with torch.random.fork_rng():
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(gpus):
         torch.manual_seed(state)
         yield
 

@@ -1,6 +1,8 @@
 """The benchmark suite at sizes that take no time: what is compared agrees, and the report says it."""
 
 import json
+import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +16,9 @@ from torch import nn
 
 from benchmarks import (
     against,
+    gpu,
+    gpu_demo,
+    gpu_epochs,
     growth,
     growth_figure,
     imports,
@@ -22,6 +27,7 @@ from benchmarks import (
     rate,
     run,
     startup,
+    suite,
     systems,
 )
 from benchmarks.axes import AXES
@@ -45,6 +51,7 @@ from benchmarks.point import peak, seconds
 from benchmarks.report import Entry, markdown, read_entries
 from benchmarks.section import Measured, Options, Section, table
 from benchmarks.shapes import Lengths, Shape, iemocap, minilm, mosei
+from benchmarks.suite import Suite
 from cmad.config.load import load
 from cmad.errors import UserError
 from cmad.randomness import torch_seeded
@@ -52,7 +59,8 @@ from cmad.scores.bootstrap import Interval
 from tests.test_frozen import MINILM
 
 TINY = Options(repeats=1, threads=1)
-MACHINE = Machine("some processor", 2, 1, "2.0", "3.11", "Linux")
+SECONDS = {"float32": 1.0, "bf16": 2.0}
+MACHINE = Machine("some processor", 2, 1, "2.0", "3.11", "Linux", "AVX2")
 SHAPES = [mosei(), pytest.param(minilm(), marks=MINILM), iemocap()]
 
 
@@ -129,7 +137,7 @@ def test_disagreement_is_refused_and_nothing_written(tmp_path: Path, monkeypatch
     monkeypatch.setattr(against, "all_shapes", lambda: (tiny(mosei()),))
     monkeypatch.setattr(against, "disagreement", lambda *_: float("nan"))
     with pytest.raises(UserError, match="implementations differ"):
-        run.run([against.SECTION], TINY, "command", tmp_path / "report.md", tmp_path / "numbers.json")
+        suite.run(suite_of(tmp_path, [against.SECTION]), [against.SECTION], TINY, "command")
     assert not list(tmp_path.iterdir())
 
 
@@ -275,30 +283,92 @@ def entry(text: str, date: str = "2026-01-01 10:00", figures: Mapping[str, int] 
 
 
 def test_report_holds_each_section_and_names_what_is_missing() -> None:
-    entries = {section.name: entry(f"text of {section.name}") for section in run.SECTIONS}
-    text = markdown(run.SECTIONS, entries, MACHINE)
-    for section in run.SECTIONS:
+    sections = run.SUITE.sections
+    entries = {section.name: entry(f"text of {section.name}") for section in sections}
+    text = markdown("Title", sections, entries, MACHINE, "numbers.json")
+    assert text.startswith("# Title\n")
+    assert "[numbers.json](numbers.json)" in text
+    for section in sections:
         assert f"## {section.title}\n\ntext of {section.name}\n" in text
-    assert all(part in text for part in ("some processor", "torch 2.0", "1\nthread(s)", "2026-01-01 10:00"))
-    last = run.SECTIONS[-1]
+    assert all(
+        part in text for part in ("some processor", "torch 2.0", "1 thread(s)", "AVX2", "2026-01-01 10:00")
+    )
+    last = sections[-1]
     del entries[last.name]
-    assert f"Not measured: {last.title}." in markdown(run.SECTIONS, entries, MACHINE)
+    assert f"Not measured: {last.title}." in markdown("", sections, entries, MACHINE, "")
 
 
-def test_one_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_section_leaves_the_others(tmp_path: Path) -> None:
     sections = [
         Section("first", "First", lambda _: Measured("about first", {"value": 1})),
         Section("second", "Second", lambda _: Measured("about second", {"value": 2})),
     ]
-    monkeypatch.setattr(run, "SECTIONS", sections)
-    report, numbers = tmp_path / "report.md", tmp_path / "numbers.json"
+    own = suite_of(tmp_path, sections)
     for section in sections:
-        run.run([section], TINY, "command", report, numbers)
-    text = report.read_text(encoding="utf-8")
+        suite.run(own, [section], TINY, "command")
+    text = own.report.read_text(encoding="utf-8")
     assert "about first" in text
     assert "about second" in text
     # Of another machine nothing stays.
-    assert read_entries(numbers, this_machine(cores=1, threads=99)) == {}
+    here = this_machine(os.cpu_count() or 1, 1)
+    assert set(read_entries(own.numbers, here)) == {"first", "second"}
+    for other in (replace(here, threads=99), replace(here, instructions="X"), replace(here, gpu="X")):
+        assert read_entries(own.numbers, other) == {}
+
+
+def suite_of(folder: Path, sections: list[Section]) -> Suite:
+    return Suite("benchmarks.test", "Test", sections, folder / "report.md", folder / "numbers.json")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU in its place, with an emulated bfloat16."""
+    for module in (gpu_epochs, gpu_demo):
+        monkeypatch.setattr(module, "choose_device", lambda _: torch.device("cpu"))
+        monkeypatch.setattr(module, "has_bf16", lambda _: True)
+    monkeypatch.setattr("cmad.precision.has_bf16", lambda _: True)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_gpu_epochs_are_told_in_words_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, shape in (("mosei", mosei()), ("iemocap", iemocap()), ("large", gpu_epochs.large())):
+        monkeypatch.setattr(gpu_epochs, name, lambda shape=shape: tiny(shape))
+    found = gpu_epochs.measure(TINY)
+    assert all(f"| {shape.title} | CPU, float32 |" in found.text for shape in (mosei(), iemocap()))
+    assert "(bf16 than float32)" in found.text
+    assert all(set(each["largest_difference"]) == {"plain", "CPU"} for each in found.figures.values())
+    # Without dropout in the same place it is the same computation.
+    assert found.figures["mosei"]["largest_difference"]["CPU"] == 0
+    large = gpu_epochs.measure_large(TINY)
+    assert "CPU, float32" not in large.text
+    assert set(large.figures["large"]["times_as_fast"]) == {"bf16 than float32", "the project than plain"}
+    json.dumps([found.figures, large.figures])
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_gpu_that_computes_something_else_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_epochs, "disagreement", lambda *_: float("nan"))
+    with pytest.raises(UserError, match="the project on the GPU and plain differ"):
+        gpu_epochs.compare(tiny(mosei()), 1, torch.device("cpu"), beside=True)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_demo_set_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"tea": precision.Row({p: np.ones(3) for p in precision.PRECISIONS}, Interval(0, 0, 0), SECONDS)}
+    monkeypatch.setattr(gpu_demo, "demo_rows", lambda *_: rows)
+    found = gpu_demo.measure(TINY)
+    assert "| tea | 100.00 ± 0.00 |" in found.text
+    assert found.figures["demo"]["tea"]["seconds"] == SECONDS
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_the_suite_ends_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gpu"])
+        with pytest.raises(SystemExit) as caught:
+            suite.main(gpu.SUITE)
+    assert caught.value.code == "error: torch finds no GPU here, and it is a GPU that would be measured"
+    assert capsys.readouterr().out == ""
 
 
 def test_table_and_median() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cmad.network.attention import Context, mix, read
-from cmad.network.convolution import convolve
+from cmad.network.convolution import convolve, pick_spread
 from cmad.network.dropout import ReluDropout, kept
 from cmad.network.lengths import by_length
 from cmad.network.perceiver import Perceiver
@@ -105,17 +105,26 @@ def test_convolution_is_the_stock_one_on_all_valid_frames(size: int, lengths: li
     assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-12)
 
 
+def test_rows_that_are_not_shown_are_zero_and_get_no_gradient() -> None:
+    windows, shown = drawn(4, 3), prefixes([2, 0, 1], 5)
+    places = torch.tensor([[3, 1, 9, 9, 9], [-2, 9, 9, 9, 9], [0, 9, 9, 9, 9]])
+    picked = pick_spread(windows, places, shown)
+    wanted = torch.zeros(3, 5, 3, dtype=torch.float64)
+    wanted[0, 0], wanted[0, 1], wanted[2, 0] = windows[3], windows[1], windows[0]
+    assert torch.equal(picked, wanted)
+    (gradient,) = torch.autograd.grad(picked.sum(), windows)
+    assert torch.equal(gradient, torch.tensor([1.0, 1.0, 0.0, 1.0]).double()[:, None].expand(4, 3))
+
+
 @pytest.mark.parametrize("padding", [0, 7, 1000])
 def test_a_perceiver_does_not_depend_on_its_groups(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    perceivers = []
-    for allowed in (1000, padding):
-        monkeypatch.setattr("cmad.network.perceiver.GROUP", allowed * 3 * 2 * 8)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            perceivers.append(Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5).double())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5).double()
     context, valid = drawn(6, 9, 8), prefixes([3, 9, 1, 9, 4, 3], 9)
     outputs = []
-    for perceiver in perceivers:
+    for allowed in (1000, padding):
+        monkeypatch.setattr("cmad.network.perceiver.PRODUCTS", {"cpu": allowed * 3 * 2 * 8})
         token = perceiver(context, valid)
         outputs.append((token, torch.autograd.grad(token.square().sum(), context)[0]))
     for one, other in zip(*outputs, strict=True):

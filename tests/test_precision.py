@@ -1,5 +1,6 @@
 """Trainings in bfloat16: repeatable, near float32, and refused where the device has no such arithmetic."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,18 @@ def test_a_processor_is_known_by_its_instructions(monkeypatch: pytest.MonkeyPatc
     for more, wanted in (({}, False), ({"avx512_bf16": True}, True), ({"bf16": True}, True)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda more=more: known | more)
         assert has_bf16(CPU) is wanted
+
+
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+def test_a_scope_on_a_processor_changes_no_setting_of_torch(kind: str) -> None:
+    def settings() -> list[Any]:
+        products: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        return [deterministic, *(each.fp32_precision for each in products), dict(os.environ)]
+
+    before = settings()
+    with computing(kind, CPU):
+        assert settings() == before
 
 
 def test_a_scope_ends_with_its_error() -> None:

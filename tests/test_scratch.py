@@ -40,17 +40,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("world"), "demo_classes")
 
 
-def train(world: World, method: str, where: Place | None, combination: int | None = None) -> Fitted:
+def train(
+    world: World, method: str, where: Place | None, combination: int | None = None, **changes: Any
+) -> Fitted:
     """As ``World.train``, with everything made afresh, as another process would."""
-    student = replace(world.preset.student, epochs=EPOCHS, warmup=2)
+    student = replace(world.preset.student, **({"epochs": EPOCHS, "warmup": 2} | changes))
     options = dict(world.preset.systems.get(method, {}))
     if method == "mmanet":
         options["begin"] = 3
-    network = world.preset.network
+    network, device = world.preset.network, world.device
     created = create_method(
-        method, world.store, network, student, options, world.teacher, combination, 0, CPU
+        method, world.store, network, student, options, world.teacher, combination, 0, device
     )
-    return train_student(created, world.store, student, world.cache, combination, 0, "test", CPU, where)
+    return train_student(created, world.store, student, world.cache, combination, 0, "test", device, where)
 
 
 def killed_after(

@@ -36,18 +36,21 @@ SEVEN = range(7)
 
 
 class World:
-    """A store, a preset and a trained teacher."""
+    """A store, a preset and a trained teacher, on a device."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, device: torch.device = CPU) -> None:
+        self.device = device
         folder.mkdir(exist_ok=True)
         (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
         self.preset: Preset = load(folder / "params.yaml").presets[name]
         prepare_store(folder / "none", self.preset.preprocess, folder / name)
         self.store: Store = open_store(folder / name)
-        self.fitted = train_teacher(self.store, self.preset.network, self.preset.teacher, 0, "teacher", CPU)
+        self.fitted = train_teacher(
+            self.store, self.preset.network, self.preset.teacher, 0, "teacher", device
+        )
         save_network(folder / "teacher.pt", self.fitted.state, self.preset.network, self.store)
-        self.teacher = load_network(folder / "teacher.pt", self.preset.network, self.store, CPU)
-        self.cache = teacher_cache(self.teacher, self.store.splits["train"], self.store.task, 16, CPU)
+        self.teacher = load_network(folder / "teacher.pt", self.preset.network, self.store, device)
+        self.cache = teacher_cache(self.teacher, self.store.splits["train"], self.store.task, 16, device)
 
     def train(
         self, method: str = "cmad", seed: int = 0, combination: int | None = None, **changes: Any
@@ -67,9 +70,10 @@ class World:
         options = self.preset.systems.get(method, {})
         network = self.preset.network
         created = create_method(
-            method, store, network, student, options, self.teacher, combination, seed, CPU
+            method, store, network, student, options, self.teacher, combination, seed, self.device
         )
-        return train_student(created, store, student, cache or self.cache, combination, seed, "test", CPU)
+        cache = cache or self.cache
+        return train_student(created, store, student, cache, combination, seed, "test", self.device)
 
 
 @pytest.fixture(scope="module", params=["demo", "demo_classes", "demo_binary4"])

@@ -74,7 +74,7 @@ class SelfDistillation:
         self.memory: dict[str, Tensor] = {}
         self._task = context.task
         self._options = read_options(Options, context)
-        self._active = 0.0
+        self._active = torch.zeros(())
         self.begin_epoch(0)
 
     def wanted(self, has: NDArray[np.bool_], _masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -93,7 +93,8 @@ class SelfDistillation:
         masked = self.network.fuse(encoded, step.masks)
         distances = mutual_distillation(task, complete.outputs, masked.outputs, options.temperature)
         apart = feature_mse(complete.representation, masked.representation)
-        self._active = float((complete.representation > 0).float().mean())
+        # Not a number yet, which a GPU would have to be waited for.
+        self._active = (complete.representation > 0).float().mean()
         both = [task_loss(task, output.outputs, labels).mean() for output in (complete, masked)]
         return {
             "task": torch.stack(both).sum(),
@@ -103,4 +104,4 @@ class SelfDistillation:
 
     def end_epoch(self) -> Mapping[str, float]:
         """Returns: ``active``, the share of E's dimensions above 0 in the last step; 0 is a collapse."""
-        return {"active": self._active}
+        return {"active": float(self._active)}

@@ -27,9 +27,31 @@ def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
     places = (ends - lengths)[:, None] + steps
     # The last window, behind all streams, holds nothing but zeros.
     nothing = int(ends[-1]) if len(ends) else 0
-    laid = frames.new_zeros(nothing + taps, depth).index_put((places[valid],), frames[valid])
+    given = valid.nonzero(as_tuple=True)
+    laid = frames.new_zeros(nothing + taps, depth).index_put((places[given],), frames[given])
     products = laid @ convolution.weight.permute(1, 2, 0).reshape(depth, taps * width)
     products = products.view(-1, taps, width)
     windows = torch.stack([products[tap : tap + nothing + 1, tap] for tap in range(taps)]).sum(0)
-    chosen = torch.where(steps < lengths[:, None], places - apart, nothing)
-    return windows.index_select(0, chosen.flatten()).view(*valid.shape, width)
+    shown, places = steps < lengths[:, None], places - apart
+    if windows.device.type == "cuda":
+        return pick_spread(windows, places, shown)
+    return windows.index_select(0, torch.where(shown, places, nothing).flatten()).view(*valid.shape, width)
+
+
+def pick_spread(windows: Tensor, places: Tensor, shown: Tensor) -> Tensor:
+    """Rows by their places, and zeros elsewhere, with hardly any row picked twice.
+
+    A GPU that is to repeat its bits adds the gradients of one row one after the other: a row of zeros picked
+    for all that is padding would hold up the rest.
+
+    Args:
+        windows: [N, D], N at least 1.
+        places: int64 [P, T]; where not ``shown`` anything.
+        shown: bool [P, T].
+
+    Returns:
+        [P, T, D].
+    """
+    others = torch.arange(shown.numel(), device=shown.device).view_as(shown) % len(windows)
+    picked = windows.index_select(0, torch.where(shown, places, others).flatten())
+    return picked.view(*shown.shape, -1).masked_fill(~shown[..., None], 0.0)

@@ -10,11 +10,8 @@ from torch import Tensor, nn
 
 from cmad.batches import Batch
 from cmad.language.model import Traits, load_model, traits
-from cmad.network.lengths import by_length
+from cmad.network.lengths import TOKENS, by_length
 from cmad.network.parts import in_parts
-
-# Tokens of padding that a group of like length may hold, see ``cmad.network.lengths``.
-PADDING = 25
 
 
 class TokenEncoder(nn.Module):
@@ -46,7 +43,7 @@ class TokenEncoder(nn.Module):
             # Sequences of nothing are not what every model takes.
             weight = next(self.model.parameters())
             return weight.new_zeros(*valid.shape, self._width)
-        grouped = by_length(valid, PADDING)
+        grouped = by_length(valid, TOKENS[valid.device.type])
         given, seen = grouped.cut(grouped.sort(tokens)), grouped.cut(grouped.sort(valid))
         states = [
             F.pad(self._states(part, own), (0, 0, 0, valid.shape[1] - own.shape[1]))

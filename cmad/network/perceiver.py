@@ -18,11 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmad.network.attention import Context, mix, read
-from cmad.network.lengths import by_length
-
-# Products of a frame's and a latent's numbers that take about as long as a group of like length does by
-# itself; it says how many frames of padding a group may hold, see ``cmad.network.lengths``.
-GROUP = 400_000
+from cmad.network.lengths import PRODUCTS, by_length
 
 
 class CrossAttention(nn.Module):
@@ -122,7 +118,8 @@ class Perceiver(nn.Module):
         self.latents = nn.Parameter(torch.randn(latents, width))
         self.layers = nn.ModuleList(Layer(width, heads, head_width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self._padding = GROUP // (latents * heads * width)
+        # Of each frame in each layer.
+        self._products = latents * heads * width
 
     def forward(self, context: Tensor, valid: Tensor | None) -> Tensor:
         """Read.
@@ -137,7 +134,7 @@ class Perceiver(nn.Module):
         context = F.layer_norm(context, context.shape[-1:])
         if valid is None:
             return self._read([Context(context, None)])
-        grouped = by_length(valid, self._padding)
+        grouped = by_length(valid, PRODUCTS[valid.device.type] // self._products)
         frames, seen = grouped.cut(grouped.sort(context)), grouped.cut(grouped.sort(valid))
         contexts = [Context(part, _bias(own, part.dtype)) for part, own in zip(frames, seen, strict=True)]
         return grouped.restore(self._read(contexts))
@@ -151,6 +148,7 @@ class Perceiver(nn.Module):
 
 def _bias(valid: Tensor, dtype: torch.dtype) -> Tensor | None:
     """``Context.bias`` of what is valid, bool [P_g, T_g]."""
-    if bool(valid.all()):
+    # To wait for a GPU's answer takes longer than to add zeros.
+    if valid.device.type == "cpu" and bool(valid.all()):
         return None
     return torch.zeros_like(valid, dtype=dtype).masked_fill_(~valid, -torch.inf)[..., None]

@@ -117,7 +117,9 @@ def save_difference(path: Path, state: Mapping[str, Tensor], settings: Settings,
 
 
 def _save(path: Path, kind: str, state: Mapping[str, Tensor], settings: Settings, store: Store) -> None:
-    content = {"format": kind, "identity": identity(settings, store), "state": dict(state)}
+    # Without the device that it was trained on, which torch would write down too.
+    weights = {name: value.cpu() for name, value in state.items()}
+    content = {"format": kind, "identity": identity(settings, store), "state": weights}
     with whole_file(path) as aside:
         try:
             torch.save(content, aside)

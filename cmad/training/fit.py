@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cmad import processes
-from cmad.batches import collate
+from cmad.batches import collate, on_device
 from cmad.combinations import MASKS, combination_index, draw_combinations
 from cmad.config.schema import Optimiser
 from cmad.errors import UserError
@@ -163,16 +163,16 @@ def _steps(
         drawn = draw_combinations(masks, method.sampler, generator(plan.seed, "combinations", epoch))
         masks = MASKS[drawn]
     wanted = method.wanted(split.has[order], masks)
-    combinations = torch.from_numpy(combination_index(masks)).to(device)
+    combinations = on_device(combination_index(masks), device)
     for start in range(0, len(order), plan.batch):
         chosen = slice(start, start + plan.batch)
         complete = split.complete[order[chosen]]
-        taught = torch.from_numpy(order[chosen][complete]).to(device)
+        taught = on_device(order[chosen][complete], device)
         yield Step(
             batch=collate(split, order[chosen], wanted[chosen], device),
-            masks=torch.from_numpy(masks[chosen]).to(device),
+            masks=on_device(masks[chosen], device),
             combinations=combinations[chosen],
-            complete=torch.from_numpy(complete).to(device),
+            complete=on_device(complete, device),
             teacher=None if teacher is None else teacher.at(taught),
         )
 

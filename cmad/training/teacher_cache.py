@@ -48,7 +48,7 @@ def cache_name(seed: int) -> str:
 def teacher_cache(
     network: Network, split: Split, task: Task, batch: int, device: torch.device
 ) -> TeacherCache:
-    """Run the frozen teacher over a split once, on full input."""
+    """Run the frozen teacher over a split once, on full input; its outputs come to the device."""
     predictions = predict_combinations(network, split, batch, device, (FULL,))
     # Copies, so that the empty rows of the other six combinations are not kept alive.
     outputs = torch.from_numpy(predictions.outputs[FULL].copy())
@@ -56,13 +56,14 @@ def teacher_cache(
     rows = torch.from_numpy(split.complete)
     labels = torch.from_numpy(split.labels)
     loss[rows] = task_loss(task, outputs[rows], labels[rows]).reshape(-1, task.records)
-    return TeacherCache(torch.from_numpy(predictions.representation[FULL].copy()), outputs, loss)
+    representation = torch.from_numpy(predictions.representation[FULL].copy())
+    return TeacherCache(*(each.to(device) for each in (representation, outputs, loss)))
 
 
 def save_cache(path: Path, cache: TeacherCache) -> None:
     """Write a cache as ``.npz``."""
     with whole_file(path) as aside:
-        np.savez(aside, **{name: value.numpy() for name, value in vars(cache).items()})
+        np.savez(aside, **{name: value.cpu().numpy() for name, value in vars(cache).items()})
 
 
 def load_cache(path: Path, device: torch.device) -> TeacherCache:

@@ -32,8 +32,11 @@ LONGEST = 16
 class TokenWorld:
     """Everything stands in ``folder``: store, teacher/seed-0.pt, teacher/train-0.npz."""
 
-    def __init__(self, folder: Path, encoder: str | None = None, kind: Kind = "bert") -> None:
+    def __init__(
+        self, folder: Path, encoder: str | None = None, kind: Kind = "bert", device: torch.device = CPU
+    ) -> None:
         self.folder = folder
+        self.device = device
         self.encoder = encoder or str(write_encoder(folder / "encoder", kind))
         (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
         self.preset: Preset = load(folder / "params.yaml").presets["demo"]
@@ -55,13 +58,13 @@ class TokenWorld:
     @cached_property
     def teacher(self) -> Network:
         preset, path = self.preset, self.folder / "teacher" / "seed-0.pt"
-        fitted = train_teacher(self.store, preset.network, preset.teacher, 0, "teacher", CPU)
+        fitted = train_teacher(self.store, preset.network, preset.teacher, 0, "teacher", self.device)
         save_network(path, fitted.state, preset.network, self.store)
-        return load_network(path, preset.network, self.store, CPU)
+        return load_network(path, preset.network, self.store, self.device)
 
     @cached_property
     def cache(self) -> TeacherCache:
-        found = teacher_cache(self.teacher, self.store.splits["train"], self.store.task, 16, CPU)
+        found = teacher_cache(self.teacher, self.store.splits["train"], self.store.task, 16, self.device)
         save_cache(self.folder / "teacher" / "train-0.npz", found)
         return found
 
@@ -75,13 +78,15 @@ class TokenWorld:
             self.teacher,
             combination,
             0,
-            CPU,
+            self.device,
         )
 
     def train(self, name: str, combination: int | None = None, **changes: Any) -> tuple[Method, Fitted]:
         method = self.method(name, combination, **changes)
         student = replace(self.preset.student, **changes)
-        return method, train_student(method, self.store, student, self.cache, combination, 0, "test", CPU)
+        return method, train_student(
+            method, self.store, student, self.cache, combination, 0, "test", self.device
+        )
 
 
 def without_dropout(network: torch.nn.Module) -> None:
