@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 # Numbers between the sums of ``mix`` that are made at once, by kind of device: what a processor's cache next
 # to its core holds; elsewhere as many as come.
-PRODUCTS: Mapping[str, int] = defaultdict(lambda: sys.maxsize, cpu=200_000)
+CACHED: Mapping[str, int] = defaultdict(lambda: sys.maxsize, cpu=200_000)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class _Mix(torch.autograd.Function):
 
 
 def _rows_at_once(weights: Tensor, queries: Tensor) -> int:
-    """So many rows that their products are about ``PRODUCTS`` numbers."""
+    """So many rows that their products are about ``CACHED`` numbers."""
     each = weights[0].numel() * queries.shape[-1] if len(weights) else 1
-    return max(1, PRODUCTS[weights.device.type] // each)
+    return max(1, CACHED[weights.device.type] // each)
 
 
 def _cut(rows: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
