@@ -116,6 +116,11 @@ def test_rows_that_are_not_shown_are_zero_and_get_no_gradient() -> None:
     assert torch.equal(gradient, torch.tensor([1.0, 1.0, 0.0, 1.0]).double()[:, None].expand(4, 3))
 
 
+def test_no_rows_are_picked_from_some_for_a_batch_without_streams() -> None:
+    none = torch.zeros(0, 5, dtype=torch.int64)
+    assert pick_spread(drawn(4, 3), none, none.bool()).shape == (0, 5, 3)
+
+
 @pytest.mark.parametrize("padding", [0, 7, 1000])
 def test_a_perceiver_does_not_depend_on_its_groups(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng():

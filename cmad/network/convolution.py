@@ -54,4 +54,4 @@ def pick_spread(windows: Tensor, places: Tensor, shown: Tensor) -> Tensor:
     """
     others = torch.arange(shown.numel(), device=shown.device).view_as(shown) % len(windows)
     picked = windows.index_select(0, torch.where(shown, places, others).flatten())
-    return picked.view(*shown.shape, -1).masked_fill(~shown[..., None], 0.0)
+    return picked.view(*shown.shape, windows.shape[1]).masked_fill(~shown[..., None], 0.0)
