@@ -28,6 +28,8 @@ _REFERENCES = {
     "ceiling": "the best possible predictor of generated data",
 }
 _UNKNOWN = "unknown"
+# As /proc/cpuinfo names them, the widest first.
+_VECTORS = ("avx512f", "avx2", "avx")
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,12 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def hardware() -> dict[str, str]:
-    """The machine that runs this: processor, cores, memory, graphics cards, system."""
+    """The machine that runs this: what its times and, of the processor, the last bits of sums depend on."""
     cards = (_value(path, "Model") for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    flags = _value(Path("/proc/cpuinfo"), "flags").split()
     return {
         "processor": _value(Path("/proc/cpuinfo"), "model name") or platform.processor() or _UNKNOWN,
+        "vector instructions": next((name for name in _VECTORS if name in flags), _UNKNOWN),
         "cores": str(os.cpu_count() or _UNKNOWN),
         "memory": _memory(),
         "graphics cards": ", ".join(filter(None, cards)) or "none found",

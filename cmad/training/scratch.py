@@ -27,8 +27,8 @@ from cmad.files import remove_partial, sha256, whole_file
 _EPOCH, _DONE, _LOCK = "epoch.pt", "done.pt", "lock"
 # How many hexadecimal digits of a digest make a name.
 _DIGITS = 32
-# Seconds between tries to lock a model, 2 in all.
-_WAITS = [0.02] * 100
+# How often to try to lock a model, and the seconds between, 2 in all.
+_TRIES, _WAIT = 100, 0.02
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _hold(folder: Path) -> IO[str]:
         BlockingIOError: another process holds it; the message is its process id.
     """
     holder = "unknown"
-    for wait in _WAITS:
+    for _ in range(_TRIES):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock = (folder / _LOCK).open("a+", encoding="ascii")
@@ -183,7 +183,7 @@ def _hold(folder: Path) -> IO[str]:
             continue
         if not _locked(lock):
             # One that makes room holds it for a moment only.
-            time.sleep(wait)
+            time.sleep(_WAIT)
         elif _is(lock, folder / _LOCK):
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
