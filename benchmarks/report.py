@@ -19,6 +19,7 @@ class Entry:
         date: when it began.
         command: that measured it.
         seconds: wall, that measuring it took.
+        machine: where; sections of one report may come from several.
         text: Markdown.
         figures: what JSON can say.
     """
@@ -26,42 +27,33 @@ class Entry:
     date: str
     command: str
     seconds: float
+    machine: Machine
     text: str
     figures: Mapping[str, Any]
 
 
-def read_entries(path: Path, machine: Machine) -> dict[str, Entry]:
-    """The sections measured before on the same machine with the same versions and threads; else none."""
+def read_entries(path: Path) -> dict[str, Entry]:
+    """The sections measured before."""
     if not path.exists():
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["machine"] != asdict(machine):
-        return {}
-    return {name: Entry(**entry) for name, entry in content["sections"].items()}
+    return {
+        name: Entry(**(entry | {"machine": Machine(**entry["machine"])})) for name, entry in content.items()
+    }
 
 
 def write(
-    title: str,
-    sections: Iterable[Section],
-    entries: Mapping[str, Entry],
-    machine: Machine,
-    report: Path,
-    numbers: Path,
+    title: str, sections: Iterable[Section], entries: Mapping[str, Entry], report: Path, numbers: Path
 ) -> None:
     """Write both files."""
     with whole_file(numbers) as aside:
-        content = {
-            "machine": asdict(machine),
-            "sections": {name: asdict(entry) for name, entry in entries.items()},
-        }
+        content = {name: asdict(entry) for name, entry in entries.items()}
         aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with whole_file(report) as aside:
-        aside.write_text(markdown(title, sections, entries, machine, numbers.name), encoding="utf-8")
+        aside.write_text(markdown(title, sections, entries, numbers.name), encoding="utf-8")
 
 
-def markdown(
-    title: str, sections: Iterable[Section], entries: Mapping[str, Entry], machine: Machine, numbers: str
-) -> str:
+def markdown(title: str, sections: Iterable[Section], entries: Mapping[str, Entry], numbers: str) -> str:
     """The whole report; sections that were not measured are named at the end.
 
     Args:
@@ -69,24 +61,23 @@ def markdown(
     """
     sections = list(sections)
     measured = [section for section in sections if section.name in entries]
-    parts = [_head(title, machine, [entries[section.name] for section in measured], numbers)]
+    parts = [
+        f"# {title}\n\nWhen, where and by what each section was measured stands at its end; in float32 where "
+        f"nothing else is\nsaid. The numbers as JSON: [{numbers}]({numbers}).\n"
+    ]
     for section in measured:
         entry = entries[section.name]
-        when = f"Measured {entry.date} in {entry.seconds:.0f} s by `{entry.command}`."
-        parts.append(f"## {section.title}\n\n{entry.text.strip()}\n\n{when}\n")
+        parts.append(f"## {section.title}\n\n{entry.text.strip()}\n\n{_origin(entry)}\n")
     if missing := [section.title for section in sections if section not in measured]:
         parts.append(f"Not measured: {', '.join(missing)}.\n")
     return "\n".join(parts)
 
 
-def _head(title: str, machine: Machine, entries: list[Entry], numbers: str) -> str:
-    """What was measured, where, when and how."""
-    latest = max(entries, key=lambda entry: entry.date)
+def _origin(entry: Entry) -> str:
+    machine = entry.machine
     gpu = "" if machine.gpu is None else f"{machine.gpu} beside "
-    return f"""\
-# {title}
-
-`{latest.command}`, {latest.date}, on {gpu}{machine.processor} ({machine.instructions}),
-{machine.cores} cores, {machine.threads} thread(s), torch {machine.torch}, Python {machine.python},
-{machine.system}; fp32 where nothing else is said. The numbers as JSON: [{numbers}]({numbers}).
-"""
+    return (
+        f"Measured {entry.date} in {entry.seconds:.0f} s by `{entry.command}` on {gpu}{machine.processor}\n"
+        f"({machine.instructions}), {machine.cores} cores, {machine.threads} thread(s), "
+        f"torch {machine.torch}, Python {machine.python},\n{machine.system}."
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.machine import this_machine
+from benchmarks.machine import Machine, this_machine
 from benchmarks.report import Entry, read_entries, write
 from benchmarks.section import Options, Section
 from cmad.errors import UserError
@@ -36,16 +36,17 @@ class Suite:
     gpu: bool = False
 
 
-def measured(section: Section, options: Options, command: str) -> Entry:
+def measured(section: Section, options: Options, machine: Machine, command: str) -> Entry:
     """Measure a section."""
     print(section.title, flush=True)
     date, start = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"), time.perf_counter()
     found = section.measure(options)
-    return Entry(date, command, round(time.perf_counter() - start, 1), found.text, found.figures)
+    seconds = round(time.perf_counter() - start, 1)
+    return Entry(date, command, seconds, machine, found.text, found.figures)
 
 
 def run(suite: Suite, chosen: Iterable[Section], options: Options, command: str) -> None:
-    """Measure some sections and write the report, the others staying as they were measured here before.
+    """Measure some sections and write the report, the others staying as they were measured before.
 
     Raises:
         UserError: the implementations that are compared do not agree; of that section nothing is written.
@@ -53,10 +54,10 @@ def run(suite: Suite, chosen: Iterable[Section], options: Options, command: str)
     machine = this_machine(os.cpu_count() or 1, options.threads, suite.gpu)
     for section in chosen:
         with torch_threads(options.threads):
-            found = measured(section, options, command)
+            found = measured(section, options, machine, command)
         # After each, so that what was measured stays when a later one is stopped.
-        entries = read_entries(suite.numbers, machine) | {section.name: found}
-        write(suite.title, suite.sections, entries, machine, suite.report, suite.numbers)
+        entries = read_entries(suite.numbers) | {section.name: found}
+        write(suite.title, suite.sections, entries, suite.report, suite.numbers)
 
 
 def main(suite: Suite) -> None:
