@@ -14,8 +14,8 @@ from benchmarks import dense
 from benchmarks.clock import Seconds, now
 from benchmarks.shapes import SEED, Shape
 from benchmarks.stores import write_store
-from cmad.batches import on_device
 from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinations
+from cmad.device import on_device
 from cmad.methods.cmad import Cmad
 from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network

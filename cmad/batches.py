@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmad.combinations import MODALITIES
+from cmad.device import on_device
 from cmad.store.store import Split
 
 
@@ -71,15 +72,6 @@ def collate(
             places, frames, valid = places[some], frames[some], valid[some]
         streams[modality] = Stream(*(on_device(each, device) for each in (places, frames, valid)))
     return Batch(len(rows), streams, on_device(split.labels[rows], device))
-
-
-def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor; what a GPU still has to do before is not waited for."""
-    tensor = torch.from_numpy(values)
-    if device.type == "cuda":
-        # torch keeps pinned memory until the GPU has read it.
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def _padded(

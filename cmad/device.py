@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from cmad.errors import UserError
 
@@ -25,6 +27,15 @@ def choose_device(name: str) -> torch.device:
             )
         _fix_workspace()
     return torch.device(name)
+
+
+def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor; what a GPU still has to do before is not waited for."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        # torch keeps pinned memory until the GPU has read it.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @contextmanager

@@ -161,6 +161,7 @@ def test_first_weights_are_the_pretrained_ones_and_elsewhere_those_without_encod
 def test_bert_norms_and_biases_are_not_decayed_and_all_learn_at_one_rate(world: TokenWorld) -> None:
     network = build_network(world.preset.network, world.store)
     optimiser = create_optimiser(network, replace(world.preset.student.optimiser, weight_decay=0.5))
+    assert optimiser.rate == world.preset.student.optimiser.learning_rate
     decay = {id(weight): group.decay for group in optimiser.groups for weight in group.weights}
     norms = 0
     for name, module in network.named_modules():

@@ -7,8 +7,6 @@ Under autocast both go on in float32. Groups come in ever new shapes, and for ea
 its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
 """
 
-import sys
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Numbers between the sums of ``mix`` that are made at once, by kind of device: what a processor's cache next
-# to its core holds; elsewhere as many as come.
-CACHED: Mapping[str, int] = defaultdict(lambda: sys.maxsize, cpu=200_000)
+# Numbers between the sums of ``mix`` that are made at once, by type of device: what the cache next to a
+# processor's core holds, and on a GPU as many as come.
+CACHED: Mapping[str, int] = {"cpu": 200_000, "cuda": 10**15}
 
 
 @dataclass(frozen=True)

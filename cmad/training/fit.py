@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cmad import processes
-from cmad.batches import collate, on_device
+from cmad.batches import collate
 from cmad.combinations import MASKS, combination_index, draw_combinations
 from cmad.config.schema import Optimiser
+from cmad.device import on_device
 from cmad.errors import UserError
 from cmad.methods.method import Method, Step
 from cmad.randomness import generator, torch_seeded

@@ -33,8 +33,8 @@ class Group:
 class Adam:
     """``torch.optim.Adam`` or ``AdamW`` in torch's own arithmetic, to the bit.
 
-    Not those classes themselves: the first that a process makes imports torch's compiler, which takes longer
-    than all else that a stage does before it trains.
+    Not those classes themselves: the first that a process makes imports torch's compiler, which would take a
+    second or more of every stage that trains.
 
     Attributes:
         groups: what is trained.
