@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from benchmarks.shapes import ROOT
+from cmad.config.load import PRESETS, preset_file
 from stages.command import PARAMS, RAW, TIMES
 
 # In the order in which one needs the other.
@@ -44,25 +45,31 @@ class Overhead:
         return self.whole - self.work
 
 
-def small_params() -> dict[str, Any]:
+def write_small_params(folder: Path) -> None:
     """The committed params with one data set, one variant, one seed, and little to do."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))
+    params = _read(PARAMS)
     params |= {"datasets": ["demo"], "variants": ["cmad"], "seeds": [0]}
     params |= {"unified": [], "customised": [], "sweeps": []}
     params["also"] |= {"datasets": [], "sweeps": []}
-    preset = params["presets"]["demo"]
+    preset = _read(preset_file("demo"))
     preset["preprocess"]["generator"] |= {"train": 128, "dev": 64, "test": 64}
     preset["teacher"] |= {"epochs": 1}
     preset["student"] |= {"epochs": 2, "warmup": 1}
     preset["evaluate"] |= {"resamples": 100}
-    return params
+    (folder / PRESETS).mkdir(parents=True)
+    for name, content in ((str(PARAMS), params), (preset_file("demo"), preset)):
+        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _read(name: str | Path) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
 def overheads(repeats: int) -> dict[str, Overhead]:
     """Run each stage in a project of its own; of some tries the one with the least overhead."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / PARAMS).write_text(yaml.safe_dump(small_params(), sort_keys=False), encoding="utf-8")
+        write_small_params(folder)
         shutil.copytree(ROOT / RAW / "demo", folder / RAW / "demo")
         shutil.copytree(ROOT / "data/paper", folder / "data/paper")
         (folder / "reports").mkdir()

@@ -1,4 +1,4 @@
-"""The shapes that are measured: data, network and student of each, from the presets of ``params.yaml``."""
+"""The shapes that are measured: data, network and student of each, from the presets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

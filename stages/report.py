@@ -22,7 +22,7 @@ from stages.command import PARAMS, REPORTS, RUNS, TIMES, main
 # Only this stage needs it: in stages/command.py it would rerun all the others.
 PAPER = Path("data/paper")
 # What makes the results; the rest of the repository is what they lead to.
-_CODE = ("cmad", "stages", "data/paper", "params.yaml", "dvc.yaml")
+_CODE = ("cmad", "stages", "data/paper", "data/presets", "params.yaml", "dvc.yaml")
 # Those that pyproject.toml asks for, tests aside.
 _LIBRARIES = (
     "torch",

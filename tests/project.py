@@ -9,15 +9,47 @@ from typing import Any
 
 import yaml
 
+from cmad.config.load import PRESETS, check, preset_file
+from cmad.config.schema import Config
+from cmad.config.yaml12 import read_yaml
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("cmad", "stages", "data/paper", "dvc.yaml", ".dvcignore", ".gitignore")
 
 Params = dict[str, Any]
 
 
+def committed_params() -> Params:
+    """The committed params, as ``read_params`` gives them."""
+    return read_params(ROOT)
+
+
+def read_params(folder: Path) -> Params:
+    """The params of a project, and under "presets" those of each data set."""
+    params: Params = _read(folder / "params.yaml")
+    presets = sorted((folder / PRESETS).glob("*.yaml"))
+    return params | {"presets": {file.stem: _read(file) for file in presets}}
+
+
+def _read(file: Path) -> Any:
+    return read_yaml(file.read_text(encoding="utf-8"), file.name)
+
+
+def checked(params: Any) -> Config:
+    """What the pipeline makes of params in that form."""
+    if not isinstance(params, dict):
+        return check(params, {}, "params.yaml")
+    return check(_own(params), params.get("presets", {}), "params.yaml")
+
+
+def _own(params: Params) -> Params:
+    """What stands in params.yaml itself."""
+    return {name: section for name, section in params.items() if name != "presets"}
+
+
 def small_params() -> Params:
     """The committed params with the demo sets and their networks shrunk; two variants, one seed."""
-    params: Params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = committed_params()
     params |= {"datasets": ["demo"], "variants": ["tea", "cmad"], "seeds": [0]}
     params |= {"unified": [], "customised": [], "sweeps": []}
     params["also"] |= {"datasets": [], "sweeps": []}
@@ -33,8 +65,12 @@ def small_params() -> Params:
 
 
 def write_params(folder: Path, params: Params) -> None:
-    """Replace the params of a project."""
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    """Replace the params of a project, presets included."""
+    files = {"params.yaml": _own(params)}
+    files |= {preset_file(dataset): preset for dataset, preset in params["presets"].items()}
+    (folder / PRESETS).mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def make_project(folder: Path, params: Params) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from benchmarks import (
@@ -47,7 +46,7 @@ from benchmarks.epochs import (
 from benchmarks.exponents import exponent, verdict
 from benchmarks.machine import Machine, this_machine
 from benchmarks.memory import peak_of
-from benchmarks.overhead import small_params
+from benchmarks.overhead import write_small_params
 from benchmarks.point import peak, seconds
 from benchmarks.report import Entry, markdown, read_entries
 from benchmarks.section import Measured, Options, Section, table
@@ -286,7 +285,7 @@ def test_grid_that_is_not_there_is_not_timed(tmp_path: Path, monkeypatch: pytest
 
 
 def test_params_of_the_overhead_are_taken(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+    write_small_params(tmp_path)
     assert load(tmp_path / "params.yaml").datasets == ("demo",)
 
 

@@ -77,7 +77,7 @@ def test_bad_raw_data(project: Path) -> None:
 def test_width_not_divisible_by_heads(project: Path) -> None:
     change(project, lambda p: p["presets"]["demo"]["network"].update(width=9))
     line = fail(project, "stages.teacher", "demo")
-    assert "presets.demo.network" in line
+    assert "data/presets/demo.yaml: network" in line
     assert "heads" in line
 
 

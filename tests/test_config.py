@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import FrozenInstanceError, asdict, fields, is_dataclass
 from functools import cache, reduce
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -18,8 +19,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cmad.config.load import check, load
-from cmad.config.names import nearest, shown
+from cmad.config.load import PRESETS, load
+from cmad.config.names import dotted, nearest, shown
 from cmad.config.overrides import override
 from cmad.config.schema import Config
 from cmad.config.stages import (
@@ -36,6 +37,7 @@ from cmad.config.stages import (
 )
 from cmad.config.yaml12 import read_yaml
 from cmad.errors import UserError
+from tests.project import checked, committed_params, write_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 KINDS = (
@@ -51,22 +53,17 @@ KINDS = (
 
 
 def committed() -> Any:
-    """A fresh copy of the committed file's data."""
+    """A fresh copy of what the committed files hold."""
     return deepcopy(_data())
 
 
 @cache
-def _text() -> str:
-    return PARAMS.read_text(encoding="utf-8")
-
-
-@cache
 def _data() -> Any:
-    return read_yaml(_text(), "params.yaml")
+    return committed_params()
 
 
 def small() -> Any:
-    """A fresh copy of a part of the committed file, for the many tests that need no more of it."""
+    """A fresh copy of a part of them, for the many tests that need no more of it."""
     data = committed()
     data["variants"] = ["tea", "cmad", "cmad_w"]
     data["also"] = {"datasets": [], "variants": ["tea", "cmad"], "sweeps": ["phi"]}
@@ -98,12 +95,20 @@ def drop(data: Any, key: str) -> Any:
 
 
 def problems(data: Any) -> list[str]:
-    """The lines of the error, each without the file's name."""
+    """The lines of the error, each with the full dotted key in place of the file."""
     with pytest.raises(UserError) as caught:
-        check(data, "params.yaml")
-    lines = str(caught.value).splitlines()
-    assert all(line.startswith("params.yaml: ") for line in lines)
-    return [line.removeprefix("params.yaml: ") for line in lines]
+        checked(data)
+    return [placed(line) for line in str(caught.value).splitlines()]
+
+
+def placed(line: str) -> str:
+    """A line with its preset's name before the key, in place of the file."""
+    where, _, problem = line.partition(": ")
+    if where == "params.yaml":
+        return problem
+    found = re.fullmatch(r"data/presets/(.*)\.yaml", where)
+    assert found, line
+    return f"{dotted('presets', found[1])}.{problem}"
 
 
 def outcome(attempt: Callable[[], Any]) -> tuple[Any, list[str]]:
@@ -152,7 +157,8 @@ def test_dvc_reads_the_same(dvc_shows: Callable[[str], Any]) -> None:
     ours = read_yaml(TRICKY, "params.yaml")
     # repr tells 1 from 1.0 and from True.
     assert repr(ours) == repr(dvc_shows(TRICKY))
-    assert repr(_data()) == repr(dvc_shows(_text()))
+    for file, text in _texts().items():
+        assert repr(read_yaml(text, file)) == repr(dvc_shows(text))
 
 
 def test_core_schema() -> None:
@@ -227,7 +233,7 @@ def test_committed_file_loads() -> None:
 
 def test_round_trip() -> None:
     config = load(PARAMS)
-    again = check(read_yaml(yaml.safe_dump(plain(config), sort_keys=False), "again"), "again")
+    again = checked(read_yaml(yaml.safe_dump(plain(config), sort_keys=False), "again"))
     assert again == config
     # repr tells 1 from 1.0.
     assert repr(again) == repr(config)
@@ -235,7 +241,7 @@ def test_round_trip() -> None:
 
 def test_nothing_can_be_changed() -> None:
     data = put(small(), "definitions.cmad_w.student.optimiser", {"milestones": [3]})
-    config = check(data, "")
+    config = checked(data)
     assert isinstance(config.seeds, tuple)
     assert isinstance(config.presets, MappingProxyType)
     changes = config.definitions["cmad_w"].student
@@ -249,7 +255,7 @@ def test_nothing_can_be_changed() -> None:
 
 
 def test_a_whole_number_serves_as_a_float() -> None:
-    sigma = check(put(small(), "presets.demo.student.sigma", 2), "").presets["demo"].student.sigma
+    sigma = checked(put(small(), "presets.demo.student.sigma", 2)).presets["demo"].student.sigma
     assert type(sigma) is float
     assert sigma == 2.0
 
@@ -517,7 +523,6 @@ EVALUATE = "a section with drop_ratios, seed, batch, resamples, confidence"
         (f"{D}.student.optimiser", OPTIMISER),
         (f"{D}.evaluate", EVALUATE),
         ("definitions.tea.method", "one of tea, dropout, cmad"),
-        ("presets", "a section"),
         ("definitions", "a section"),
     ],
 )
@@ -547,10 +552,20 @@ def test_a_preset_that_is_wrong_in_itself_is_not_told_again_for_each_definition(
 
 def test_names_must_serve_as_folders() -> None:
     data = small()
-    data["presets"][7] = data["presets"]["demo"]
-    data["presets"]["a\nb"] = data["presets"]["demo"]
+    data["presets"]["Demo 1"] = data["presets"]["demo"]
+    data["definitions"][7] = data["definitions"]["tea"]
+    data["definitions"]["a\nb"] = data["definitions"]["tea"]
+    put(data, f"{D}.systems.A", {})
+    with pytest.raises(UserError) as caught:
+        checked(data)
     rule = "this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
-    assert problems(data) == [f"presets.7: {rule}", f'presets."a\\nb": {rule}']
+    assert str(caught.value).splitlines() == [
+        f"data/presets/demo.yaml: systems.A: {rule}",
+        f'data/presets/"Demo 1".yaml: "Demo 1": {rule}',
+        f'data/presets/"Demo 1".yaml: systems.A: {rule}',
+        f"params.yaml: definitions.7: {rule}",
+        f'params.yaml: definitions."a\\nb": {rule}',
+    ]
 
 
 def test_all_problems_at_once() -> None:
@@ -579,7 +594,7 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}])
 def test_no_parameters_at_all(data: Any) -> None:
     section = "datasets, variants, unified, customised, sweeps, sweep_values, also, seeds, threads, device, "
-    section += "precision, definitions, presets"
+    section += "precision, definitions"
     if data == {}:
         assert [line.split(":")[0] for line in problems(data)] == section.split(", ")
     else:
@@ -634,27 +649,41 @@ VALUES = st.recursive(
 def test_any_changed_leaf_is_accepted_or_refused(data: st.DataObject, value: Any) -> None:
     key = data.draw(st.sampled_from(_leaves()))
     changed = put(committed(), key, value)
-    config, lines = outcome(lambda: check(changed, "params.yaml"))
+    config, lines = outcome(lambda: checked(changed))
     if config:
         assert plain(config) == changed
         return
-    assert all(line.startswith("params.yaml: ") for line in lines)
     # The reader is led to the section that was changed.
     section = key.rpartition(".")[0]
-    assert any(line.startswith(f"params.yaml: {section}") for line in lines)
+    assert any(placed(line).startswith(section) for line in lines)
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """The committed files, by their names from the project's folder."""
+    root = PARAMS.parent
+    files = (PARAMS, *(root / PRESETS).glob("*.yaml"))
+    return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
 
 @hypothesis_settings(deadline=None, max_examples=50)
 @given(st.data(), st.text(max_size=12) | st.text(":-[]{}\"'#&*!|> a1.e", max_size=12))
 def test_any_changed_line_is_accepted_or_refused(data: st.DataObject, value: str) -> None:
-    lines = _text().splitlines()
+    texts = _texts()
+    file = data.draw(st.sampled_from(sorted(texts)))
+    lines = texts[file].splitlines()
     number = data.draw(st.integers(0, len(lines) - 1))
     name, colon, _ = lines[number].partition(":")
     lines[number] = f"{name}{colon} {value}"
-    text = "\n".join(lines)
-    config, refused = outcome(lambda: check(read_yaml(text, "params.yaml"), "params.yaml"))
+    changed = texts | {file: "\n".join(lines)}
+    with TemporaryDirectory() as folder:
+        for each, text in changed.items():
+            (Path(folder) / each).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / each).write_text(text, encoding="utf-8")
+        config, refused = outcome(lambda: load(Path(folder) / "params.yaml"))
     assert isinstance(config, Config) or refused
-    assert all(line.startswith("params.yaml") for line in refused)
+    # A preset may also be at odds with the grid.
+    assert all(file in line or f"{folder}/params.yaml" in line for line in refused)
 
 
 # Overrides
@@ -697,10 +726,10 @@ def test_nearest() -> None:
 
 
 def test_keys_of_each_stage() -> None:
-    assert keys(PreprocessParams, dataset="demo") == ["presets.demo.preprocess"]
+    assert keys(PreprocessParams, dataset="demo") == ["data/presets/demo.yaml:preprocess"]
     assert keys(TeacherParams, dataset="demo") == [
-        "presets.demo.network",
-        "presets.demo.teacher",
+        "data/presets/demo.yaml:network",
+        "data/presets/demo.yaml:teacher",
         "seeds",
         "threads",
         "device",
@@ -708,19 +737,19 @@ def test_keys_of_each_stage() -> None:
     ]
     assert keys(StudentParams, dataset="demo", variant="tea") == [
         "definitions.tea",
-        "presets.demo.network",
-        "presets.demo.student",
-        "presets.demo.keep",
+        "data/presets/demo.yaml:network",
+        "data/presets/demo.yaml:student",
+        "data/presets/demo.yaml:keep",
         "seeds",
         "threads",
         "device",
         "precision",
     ]
     assert keys(EvaluateParams, dataset="demo") == [
-        "presets.demo.network",
-        "presets.demo.student",
-        "presets.demo.evaluate",
-        "presets.demo.systems",
+        "data/presets/demo.yaml:network",
+        "data/presets/demo.yaml:student",
+        "data/presets/demo.yaml:evaluate",
+        "data/presets/demo.yaml:systems",
         "variants",
         "unified",
         "customised",
@@ -731,9 +760,9 @@ def test_keys_of_each_stage() -> None:
     ]
     assert keys(SweepParams, dataset="demo", parameter="sigma") == [
         "sweep_values.sigma",
-        "presets.demo.network",
+        "data/presets/demo.yaml:network",
         "definitions.cmad",
-        "presets.demo.student",
+        "data/presets/demo.yaml:student",
         "seeds",
         "threads",
         "device",
@@ -746,10 +775,10 @@ def test_keys_of_each_stage() -> None:
 
 def test_keys_of_a_comparison_system() -> None:
     assert keys(SystemParams, dataset="demo", system="umdf") == [
-        "presets.demo.network",
-        "presets.demo.student",
-        "presets.demo.keep",
-        "presets.demo.systems.umdf",
+        "data/presets/demo.yaml:network",
+        "data/presets/demo.yaml:student",
+        "data/presets/demo.yaml:keep",
+        "data/presets/demo.yaml:systems.umdf",
         "seeds",
         "threads",
         "device",
@@ -772,9 +801,8 @@ def test_stages_get_what_the_file_says() -> None:
 
 
 def written(folder: Path, data: Any) -> Path:
-    path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    return path
+    write_params(folder, data)
+    return folder / "params.yaml"
 
 
 NAMES = {"dataset": "demo", "variant": "cmad_w", "system": "mmanet", "parameter": "sigma"}
@@ -808,10 +836,16 @@ CHANGES = {
 }
 
 
+def dotted_key(key: str) -> str:
+    """As in ``CHANGES``, of a key with its file before it."""
+    file, colon, own = key.partition(":")
+    return f"presets.{Path(file).stem}.{own}" if colon else key
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_sees_a_change_only_if_it_declares_the_key(tmp_path: Path, kind: Any) -> None:
     before: Any = read(written(tmp_path, small()), kind, **NAMES)
-    own = keys(kind, **NAMES)
+    own = [dotted_key(key) for key in keys(kind, **NAMES)]
     seen = {
         key
         for key, value in CHANGES.items()
@@ -823,10 +857,10 @@ def test_a_stage_sees_a_change_only_if_it_declares_the_key(tmp_path: Path, kind:
 @pytest.mark.parametrize(
     ("kind", "dataset", "variant", "message"),
     [
-        (StudentParams, "dmeo", "tea", "there is no data set 'dmeo' in presets; did you mean demo?"),
-        (StudentParams, "", "tea", "there is no data set '' in presets; known: demo, demo_classes, "),
+        (StudentParams, "dmeo", "tea", "there is no data set 'dmeo' in data/presets; did you mean demo?"),
+        (StudentParams, "", "tea", "there is no data set '' in data/presets; known: cherma, demo, "),
         (StudentParams, "demo", "cmda", "there is no variant 'cmda' in definitions; did you mean cmad?"),
-        (StudentParams, "demo.network", "tea", "there is no data set 'demo.network' in presets; "),
+        (StudentParams, "demo.network", "tea", "there is no data set 'demo.network' in data/presets; "),
     ],
 )
 def test_unknown_names_on_the_command_line(kind: Any, dataset: str, variant: str, message: str) -> None:
@@ -837,7 +871,7 @@ def test_unknown_names_on_the_command_line(kind: Any, dataset: str, variant: str
 
 def test_a_stage_refuses_a_file_that_is_wrong_elsewhere(tmp_path: Path) -> None:
     path = written(tmp_path, put(small(), "presets.mosi_folder.teacher.epochs", 0))
-    with pytest.raises(UserError, match=r"presets\.mosi_folder\.teacher\.epochs = 0: must be"):
+    with pytest.raises(UserError, match=r"^data/presets/mosi_folder\.yaml: teacher\.epochs = 0: must be"):
         read(path, ReportParams)
 
 
@@ -851,14 +885,14 @@ def test_configuration_does_not_import_torch() -> None:
 
 def test_without_networks_evaluation_asks_for_no_more_than_was_kept() -> None:
     data = put(small(), f"{D}.keep.weights", "none")
-    assert check(data, "params.yaml").presets["demo"].keep.weights == "none"
+    assert checked(data).presets["demo"].keep.weights == "none"
     data = put(put(data, f"{D}.keep.drop_ratios", [0.1, 1.0]), f"{D}.evaluate.drop_ratios", [0.1, 0.25])
     assert problems(put(data, f"{D}.evaluate.seed", 4)) == [
-        f"{D}.evaluate.drop_ratios: [0.25] is not in {D}.keep.drop_ratios, and with keep.weights none"
+        f"{D}.evaluate.drop_ratios: [0.25] is not in keep.drop_ratios, and with keep.weights none"
         " there is no network to run; add it there, or take it out here",
-        f"{D}.evaluate.seed = 4: must be {D}.keep.seed = 0 with keep.weights none",
+        f"{D}.evaluate.seed = 4: must be keep.seed = 0 with keep.weights none",
     ]
-    check(put(data, f"{D}.keep.weights", "difference"), "params.yaml")
+    checked(put(data, f"{D}.keep.weights", "difference"))
 
 
 def test_kept_ratios_are_sorted_and_a_checksum_is_one() -> None:
@@ -869,11 +903,11 @@ def test_kept_ratios_are_sorted_and_a_checksum_is_one() -> None:
         f'{D}.teacher.checkpoint.sha256 = "ABC": must be 64 digits of 0-9 and a-f, as sha256sum prints them',
     ]
     data = put(small(), f"{D}.teacher.checkpoint", {"path": "teacher.pt", "sha256": "0" * 64})
-    assert check(data, "params.yaml").presets["demo"].teacher.checkpoint is not None
+    assert checked(data).presets["demo"].teacher.checkpoint is not None
 
 
 @pytest.mark.parametrize("section", ["teacher", "student"])
 def test_a_micro_batch_is_null_or_at_least_one(section: str) -> None:
     key = f"{D}.{section}.micro_batch"
     assert problems(put(small(), key, 0)) == [f"{key} = 0: must be a whole number at least 1 or null"]
-    check(put(small(), key, 1), "params.yaml")
+    checked(put(small(), key, 1))

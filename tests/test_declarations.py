@@ -6,15 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
+from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
 from cmad.config import schema
 from cmad.config import stages as params
 from cmad.config.load import load
+from tests.project import committed_params, write_params
 
 ROOT = Path(__file__).parents[1]
 Cells = dict[str, list[tuple[dict[str, str], list[str], list[str]]]]
@@ -43,8 +45,13 @@ def project_file(module: str) -> Path | None:
     return None
 
 
-def imported(file: Path) -> Iterator[Path]:
+@cache
+def imported(file: Path) -> frozenset[Path]:
     """Files of the project that a file imports, at its top or inside its functions."""
+    return frozenset(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[Path]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -105,9 +112,9 @@ def method_file(name: str) -> Path:
 def resolved(tmp_path_factory: pytest.TempPathFactory) -> Cells:
     """By stage: (names, declared code, declared params) of every cell, all systems in the grid."""
     folder = tmp_path_factory.mktemp("resolved")
-    grid = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    grid = committed_params()
     grid["unified"] = grid["customised"] = list(grid["presets"]["demo"]["systems"])
-    (folder / "params.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
+    write_params(folder, grid)
     shutil.copy(ROOT / "dvc.yaml", folder)
     cells: Cells = {}
     with Repo.init(str(folder), no_scm=True) as repo:
@@ -118,9 +125,15 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> Cells:
             names = {"dataset": dataset, kind: other}
             names = {key: value for key, value in names.items() if value}
             code = [str(d) for d in stage.deps if str(d).startswith(("cmad", "stages"))]
-            declared = [key for p in stage.params for key in p.params]
+            declared = [key for p in stage.params for key in full_keys(p)]
             cells.setdefault(name, []).append((names, code, declared))
     return cells
+
+
+def full_keys(declared: ParamsDependency) -> list[str]:
+    """With their file before them, unless it is params.yaml."""
+    file = str(declared)
+    return [key if file == "params.yaml" else f"{file}:{key}" for key in declared.params]
 
 
 @pytest.mark.parametrize("stage", KINDS)

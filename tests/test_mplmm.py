@@ -291,7 +291,8 @@ def test_prompts_longer_than_a_stream_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         method_of(store, teacher, length=5)
     assert str(caught.value) == (
-        "presets.<data set>.systems.mplmm.prompt_length = 5: must be at most preprocess.max_frames.audio = 4"
+        "data/presets/<data set>.yaml: systems.mplmm.prompt_length = 5: must be at most "
+        "preprocess.max_frames.audio = 4"
     )
 
 

@@ -1,4 +1,4 @@
-"""Random edits of the real params.yaml: each is taken, or refused in lines that name where.
+"""Random edits of the real params.yaml and presets: each is taken, or refused in lines that name where.
 
 What is taken then goes through everything that stages and the plan do with it before their work begins.
 """
@@ -23,7 +23,7 @@ import yaml
 
 from cmad.combinations import COMBINATIONS
 from cmad.config import stages
-from cmad.config.load import check, load
+from cmad.config.load import PRESETS, load, preset_file
 from cmad.config.names import dotted
 from cmad.config.schema import Config, Preset
 from cmad.config.yaml12 import read_yaml
@@ -33,10 +33,10 @@ from cmad.planning.calibrate import student_method
 from cmad.planning.cells import cells, grids
 from cmad.planning.shapes import shapes_of
 from cmad.randomness import generator, torch_threads
-from tests.project import ROOT, small_params
+from tests.project import ROOT, checked, committed_params, small_params, write_params
 
-PARAMS = ROOT / "params.yaml"
 NAME = "params.yaml"
+MOSEI = preset_file("mosei")
 Way = tuple[Any, ...]
 
 # One for each kind of value that YAML knows, and for each way a number can be wrong.
@@ -51,17 +51,19 @@ OTHERS: tuple[Any, ...] = (
 
 
 @cache
-def text() -> str:
-    return PARAMS.read_text(encoding="utf-8")
+def texts() -> Mapping[str, str]:
+    """The real files, by their names from the project's folder."""
+    files = (ROOT / NAME, *sorted((ROOT / PRESETS).glob("*.yaml")))
+    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
 
 @cache
 def data() -> Any:
-    return read_yaml(text(), NAME)
+    return committed_params()
 
 
 def below(value: Any, way: Way = ()) -> Iterator[Way]:
-    """The way to every place of the file below its top."""
+    """The way to every place below the top."""
     inner: Any = ()
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
@@ -168,12 +170,12 @@ EDITS: tuple[Callable[[random.Random, Any, Any], list[Any]], ...] = (
 
 @dataclass(frozen=True)
 class Edited:
-    """The file after an edit.
+    """The params after an edit.
 
     Attributes:
         what: was done, for the message of a test that fails.
         ways: to the places that it touched, the first of them chosen.
-        data: what the file then holds.
+        data: what the files then hold, presets under "presets".
     """
 
     what: str
@@ -182,10 +184,10 @@ class Edited:
 
 
 def edited(chance: random.Random) -> Edited:
-    """The file with one edit; every level of the file is as likely as the others."""
+    """The params with one edit; every level is as likely as the others."""
     while True:
         changed, depth = deepcopy(data()), chance.randint(1, 5)
-        way = chance.choice([way for way in places() if len(way) == depth])
+        way = chance.choice([way for way in places() if len(way) == depth and way != ("presets",)])
         edit = chance.choice(EDITS)
         *above, name = way
         touched = edit(chance, at(changed, tuple(above)), name)
@@ -202,9 +204,16 @@ def key(way: Way) -> str:
     return named
 
 
-def spoilt(chance: random.Random) -> str:
-    """The file's text with one line lost, doubled, cut, moved to the right, or of other signs."""
-    lines = text().splitlines()
+def placed(way: Way) -> str:
+    """As error messages name a place and its file."""
+    if way[:1] != ("presets",) or len(way) == 1:
+        return key(way)
+    return ": ".join([preset_file(way[1]), *([key(way[2:])] if way[2:] else [])])
+
+
+def spoilt(chance: random.Random, text: str) -> str:
+    """A text with one line lost, doubled, cut, moved to the right, or of other signs."""
+    lines = text.splitlines()
     number = chance.randrange(len(lines))
     line = lines[number]
     odd = chance.choice(["[", "}", ": a: b", "&a", "*a", "!!int x", "!x 1", chr(7), "|", "#"])
@@ -225,18 +234,18 @@ def spoilt(chance: random.Random) -> str:
 # What is said of a refused file.
 
 # A system reads its own options, and does not know which data set's; the stage's command line names both.
-SYSTEM = "presets.<data set>.systems."
+SYSTEM = "data/presets/<data set>.yaml: systems."
 KEY = re.compile(r'(?:[\w-]+|"(?:[^"\\]|\\.)*")')
 
 
 def told(line: str) -> list[str]:
-    """The names of the place that a line of the error begins with.
+    """The names of the place that a line of the error begins with, of a preset "presets" and its own first.
 
     Raises:
         AssertionError: it begins with none.
     """
-    rest = line.removeprefix(f"{NAME}: ")
-    names: list[str] = []
+    file, _, rest = line.partition(": ")
+    names = [] if file == NAME else ["presets", file.removeprefix(f"{PRESETS}/").removesuffix(".yaml")]
     while found := KEY.match(rest):
         names.append(found[0])
         rest = re.sub(r"^(?:\[\d+\])*", "", rest[found.end() :])
@@ -255,13 +264,13 @@ def check_lines(message: str, changed: Any) -> None:
     for line in lines:
         assert "INVALID" not in line
         assert line.isprintable()
-        if line.startswith(f"{NAME}: the file = "):
+        if ": the file = " in line:
             continue
         if line.startswith("cmad/methods/"):
             assert "params.yaml" in line
             continue
-        assert line.startswith((f"{NAME}: ", SYSTEM)), line
-        if not line.startswith(NAME):
+        assert line.startswith((f"{NAME}: ", f"{PRESETS}/")), line
+        if line.startswith(SYSTEM):
             continue
         *sections, _ = told(line)
         inner = changed
@@ -276,7 +285,7 @@ def check_names_a_place(message: str, ways: tuple[Way, ...]) -> None:
     """The reader is led to what was edited: its key, what holds it, or its name where others ask for it."""
     if message.startswith(SYSTEM) and ways[0][2:3] == ("systems",):
         return
-    near = {key(way[:end]) for way in ways for end in range(max(1, len(way) - 1), len(way) + 1)}
+    near = {placed(way[:end]) for way in ways for end in range(max(1, len(way) - 1), len(way) + 1)}
     near |= {str(way[-1]) for way in ways}
     # "there is no such preset" is said where the whole section is empty.
     near |= {str(way[0]).removesuffix("s") for way in ways if len(way) == 1}
@@ -309,7 +318,7 @@ def stage_parts(config: Config) -> Iterator[tuple[Any, dict[str, str]]]:
 @cache
 def small_presets() -> Mapping[str, Preset]:
     """Small networks, for what asks for one only to hold the options of a system."""
-    return check(read_yaml(yaml.safe_dump(small_params()), NAME), NAME).presets
+    return checked(small_params()).presets
 
 
 def create_systems(config: Config, dataset: str) -> None:
@@ -347,7 +356,7 @@ def first_steps(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
 def outcome(changed: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is said of a file's data; "" where it is taken."""
     try:
-        first_steps(check(changed, NAME), monkeypatch)
+        first_steps(checked(changed), monkeypatch)
     except UserError as error:
         return str(error)
     return ""
@@ -377,26 +386,39 @@ def at_or_none(edit: Edited) -> Any:
         return None
 
 
+def with_file(file: str, content: Any) -> Any:
+    """The real params, but what one of the files holds."""
+    presets = data()["presets"]
+    if file != NAME:
+        return data() | {"presets": presets | {Path(file).stem: content}}
+    return (content if isinstance(content, dict) else {}) | {"presets": presets}
+
+
 def run_spoilt(numbers: range, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """As ``run_edits``, of the text."""
+    """As ``run_edits``, of the text of one of the files."""
     counts: Counter[str] = Counter()
     monkeypatch.chdir(folder)
-    path = Path(NAME)
+    write_params(folder, data())
     for number in numbers:
-        path.write_text(spoilt(random.Random(number)), encoding="utf-8")
+        chance = random.Random(number)
+        # Half of them of params.yaml.
+        file = chance.choice([NAME, preset_file(chance.choice(list(data()["presets"])))])
+        Path(file).write_text(spoilt(chance, texts()[file]), encoding="utf-8")
         try:
-            first_steps(load(path), monkeypatch)
+            first_steps(load(Path(NAME)), monkeypatch)
             counts["taken"] += 1
         except UserError as error:
             message = str(error)
             if "not valid YAML" in message:
-                assert re.fullmatch(rf"{NAME}, line \d+: not valid YAML: .*; mend this line", message)
+                assert re.fullmatch(rf"{file}, line \d+: not valid YAML: .*; mend this line", message)
             else:
-                check_lines(message, read_yaml(path.read_text(encoding="utf-8"), NAME))
+                content = read_yaml(Path(file).read_text(encoding="utf-8"), file)
+                check_lines(message, with_file(file, content))
             counts["refused"] += 1
         except Exception as error:
             error.add_note(f"spoilt text {number}")
             raise
+        Path(file).write_text(texts()[file], encoding="utf-8")
     return counts
 
 
@@ -428,9 +450,10 @@ def test_a_thousand_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 # The real command line.
 
 
-def said(folder: Path, written: str) -> str:
-    """What the first stage says of the file; asserts that it leaves nothing."""
-    (folder / NAME).write_text(written, encoding="utf-8")
+def said(folder: Path, file: str, written: str) -> str:
+    """What the first stage says of a file; asserts that it leaves nothing."""
+    write_params(folder, data())
+    (folder / file).write_text(written, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "stages.preprocess", "demo"],
         cwd=folder,
@@ -440,28 +463,36 @@ def said(folder: Path, written: str) -> str:
     )
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
-    assert {path.name for path in folder.iterdir()} == {NAME}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == set(
+        texts()
+    )
     return done.stderr
 
 
 @pytest.mark.parametrize(
-    ("way", "value", "line"),
+    ("file", "way", "value", "line"),
     [
-        (("threads",), [1], "threads = [1]: must be a whole number from 1 to 4096"),
-        (("presets", "mosei", "network", "width"), -96, "presets.mosei.network.width = -96: must be a whole"),
-        (("presets", "demo", "student", "sigam"), 1, "presets.demo.student.sigam = 1: unknown key; did you"),
-        (("variants", 0), "cmda", 'variants[0] = "cmda": there is no such definition; did you mean cmad?'),
+        (NAME, ("threads",), [1], "threads = [1]: must be a whole number from 1 to 4096"),
+        (
+            NAME,
+            ("variants", 0),
+            "cmda",
+            'variants[0] = "cmda": there is no such definition; did you mean cmad?',
+        ),
+        (MOSEI, ("network", "width"), -96, "network.width = -96: must be a whole"),
+        (MOSEI, ("student", "sigam"), 1, "student.sigam = 1: unknown key; did you"),
     ],
 )
-def test_a_stage_ends_with_the_one_line(tmp_path: Path, way: Way, value: Any, line: str) -> None:
-    changed = deepcopy(data())
+def test_a_stage_ends_with_the_one_line(tmp_path: Path, file: str, way: Way, value: Any, line: str) -> None:
+    changed = read_yaml(texts()[file], file)
     *above, name = way
     at(changed, tuple(above))[name] = value
-    output = said(tmp_path, yaml.safe_dump(changed))
-    assert output.startswith(f"error: {NAME}: {line}")
+    output = said(tmp_path, file, yaml.safe_dump(changed))
+    assert output.startswith(f"error: {file}: {line}")
     assert output.count("\n") == 1
 
 
-def test_a_stage_ends_with_the_line_of_a_spoilt_text(tmp_path: Path) -> None:
-    output = said(tmp_path, text().replace("seeds:", "seeds: [", 1))
-    assert re.fullmatch(rf"error: {NAME}, line \d+: not valid YAML: .*; mend this line\n", output)
+@pytest.mark.parametrize(("file", "key"), [(NAME, "seeds:"), (MOSEI, "format:")])
+def test_a_stage_ends_with_the_line_of_a_spoilt_text(tmp_path: Path, file: str, key: str) -> None:
+    output = said(tmp_path, file, texts()[file].replace(key, f"{key} [", 1))
+    assert re.fullmatch(rf"error: {file}, line \d+: not valid YAML: .*; mend this line\n", output)

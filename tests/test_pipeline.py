@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
-from tests.project import ROOT, commit, make_project, run, small_params, stages_run, write_params
+from tests.project import ROOT, commit, make_project, read_params, run, small_params, stages_run, write_params
 
 ALL = {
     "preprocess@demo",
@@ -60,12 +59,15 @@ def unchanged(project: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("presets.demo.preprocess.generator.seed=1", ALL),
-        ("presets.demo.teacher.epochs=1", ALL - {"preprocess@demo"}),
-        ("presets.demo.student.optimiser.learning_rate=0.00001", ALL - {"preprocess@demo", "teacher@demo"}),
+        ("data/presets/demo.yaml:preprocess.generator.seed=1", ALL),
+        ("data/presets/demo.yaml:teacher.epochs=1", ALL - {"preprocess@demo"}),
+        (
+            "data/presets/demo.yaml:student.optimiser.learning_rate=0.00001",
+            ALL - {"preprocess@demo", "teacher@demo"},
+        ),
         ("+definitions.cmad.student.sigma=0.25", {"student@demo-cmad", "evaluate@demo", "report"}),
-        ("presets.demo.evaluate.seed=3", {"evaluate@demo", "report"}),
-        ("presets.demo_classes.student.sigma=0.5", set()),
+        ("data/presets/demo.yaml:evaluate.seed=3", {"evaluate@demo", "report"}),
+        ("data/presets/demo_classes.yaml:student.sigma=0.5", set()),
     ],
 )
 def test_a_changed_param_reruns_exactly_what_depends_on_it(
@@ -75,11 +77,11 @@ def test_a_changed_param_reruns_exactly_what_depends_on_it(
 
 
 def test_queue_runs_the_code_of_its_own_clone(project: Path) -> None:
-    run(project, "dvc", "exp", "run", "--queue", "-S", "presets.demo.student.sigma=0.5")
+    run(project, "dvc", "exp", "run", "--queue", "-S", "data/presets/demo.yaml:student.sigma=0.5")
     run(project, "dvc", "exp", "run", "--run-all")
     shown = json.loads(run(project, "dvc", "exp", "show", "--json"))
     sigmas = {
-        row["data"]["params"]["params.yaml"]["data"]["presets"]["demo"]["student"]["sigma"]
+        row["data"]["params"]["data/presets/demo.yaml"]["data"]["student"]["sigma"]
         for row in _experiments(shown)
     }
     assert 0.5 in sigmas
@@ -177,7 +179,7 @@ def test_the_guides_new_system_reruns_no_other(unchanged: Path) -> None:
     guide = (ROOT / "docs/add_a_system.md").read_text(encoding="utf-8")
     code = guide.split("```python\n")[1].split("```")[0]
     (unchanged / "cmad/methods/agree.py").write_text(code, encoding="utf-8")
-    params = yaml.safe_load((unchanged / "params.yaml").read_text(encoding="utf-8"))
+    params = read_params(unchanged)
     params["presets"]["demo"]["systems"]["agree"] = {"pull": 0.1}
     params["unified"].append("agree")
     write_params(unchanged, params)

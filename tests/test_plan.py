@@ -62,7 +62,8 @@ def test_a_tiny_grid_is_planned_without_leaving_anything(tmp_path: Path) -> None
     assert found["student@demo-tea"][3] == "trains nothing"
     assert found["preprocess@demo"][1] == ""
     assert "1 data set (demo), 4 rows, 2 seeds (0, 1), 1 thread." in text
-    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "params.yaml"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["presets"]
 
 
 def test_a_recorded_time_is_taken_and_scaled_to_what_is_planned(tmp_path: Path) -> None:

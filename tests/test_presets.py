@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cmad.config.load import load
+from cmad.config.load import load, preset_file
 from cmad.config.schema import Preset
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -83,17 +83,18 @@ def test_every_system_is_there() -> None:
     assert preset("iemocap").systems["corrkd"]["margin"] == 1.4
 
 
-def test_every_chosen_value_has_its_source() -> None:
-    text = PARAMS.read_text(encoding="utf-8")
-    ours = text[text.index("# The five data sets of the paper") :].splitlines()
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_chosen_value_has_its_source(name: str) -> None:
+    ours = (PARAMS.parent / preset_file(name)).read_text(encoding="utf-8").splitlines()
     # What the data set itself decides, and switches that are at rest.
     plain = {"format", "file", "skip_bad", "task", "generator", "checkpoint"}
+    values = [line.strip() for line in ours if re.match(r" {2,}\w+: +\S", line)]
     bare = [
-        line.strip()
-        for line in ours
-        if (found := re.match(r" {6,}(\w+): +\S", line))
-        and found[1] not in plain
-        and not line.strip().startswith("text:")
+        line
+        for line in values
+        if line.partition(":")[0] not in plain
+        and not line.startswith("text:")
         and not re.search(r"  # ([SRCPO]\b|without effect|recalled from the paper)", line)
     ]
+    assert len(values) > 50
     assert bare == []

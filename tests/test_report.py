@@ -34,7 +34,7 @@ from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
 from tests.figure_tables import write_figure_tables
-from tests.project import ROOT, small_params
+from tests.project import ROOT, small_params, write_params
 from tools import soak
 
 VARIANTS = ("tea", "dropout", "cmad")
@@ -269,7 +269,7 @@ def prepare(folder: Path, runs: Path) -> None:
     shutil.copytree(runs / "demo", folder / "data/runs/demo")
     shutil.copytree(ROOT / "data/paper", folder / "data/paper")
     params = small_params() | {"datasets": ["demo"], "variants": list(VARIANTS), "seeds": list(SEEDS)}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(folder, params)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

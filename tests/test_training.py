@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from cmad.combinations import COMBINATIONS, FULL, MASKS, SAMPLERS, contained, draw_combinations
@@ -29,7 +28,7 @@ from cmad.training.optimiser import create_optimiser, learning_rate
 from cmad.training.student import create_method, train_student
 from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, load_cache, save_cache, teacher_cache
-from tests.project import ROOT, run, small_params
+from tests.project import ROOT, run, small_params, write_params
 
 CPU = torch.device("cpu")
 SEVEN = range(7)
@@ -41,7 +40,7 @@ class World:
     def __init__(self, folder: Path, name: str, device: torch.device = CPU) -> None:
         self.device = device
         folder.mkdir(exist_ok=True)
-        (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+        write_params(folder, small_params())
         self.preset: Preset = load(folder / "params.yaml").presets[name]
         prepare_store(folder / "none", self.preset.preprocess, folder / name)
         self.store: Store = open_store(folder / name)

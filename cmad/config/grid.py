@@ -1,12 +1,11 @@
-"""Rules of the whole file: the grid, and the names of what it is made of."""
+"""Rules of the grid, and of the names of what it is made of."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from cmad.config.holes import INVALID
 from cmad.config.lists import check_no_repeats, check_not_empty
-from cmad.config.names import dotted, nearest, shown
+from cmad.config.names import check_folder_names, nearest, shown
 from cmad.config.schema import Also, Config
 from cmad.config.sweeps import check_sweeps, check_values
 
@@ -22,7 +21,7 @@ def check_grid(config: Config) -> list[str]:
     """The problems of the grid and of the names of presets and definitions.
 
     Args:
-        config: the whole file; its fields may hold ``INVALID``.
+        config: its fields may hold ``INVALID``.
     """
     return [
         *_check_axis("datasets", config.datasets),
@@ -37,9 +36,7 @@ def check_grid(config: Config) -> list[str]:
         *_check_also(config),
         *_check_swept(config),
         *_check_axis("seeds", config.seeds),
-        *_check_names("definitions", config.definitions),
-        *_check_names("presets", config.presets),
-        *_check_system_names(config.presets),
+        *check_folder_names("definitions", config.definitions),
         *_check_reserved(config.definitions),
     ]
 
@@ -80,11 +77,13 @@ def _check_swept(config: Config) -> list[str]:
 def _check_systems(key: str, config: Config) -> list[str]:
     names = getattr(config, key)
     problems = check_no_repeats(key, names)
-    if isinstance(config.presets, Mapping) and isinstance(config.datasets, tuple):
+    if isinstance(config.datasets, tuple):
         for dataset in config.datasets:
             systems = getattr(config.presets.get(dataset), "systems", INVALID)
             if isinstance(systems, Mapping):
-                problems += _check_known(key, names, systems, f"section in presets.{dataset}.systems")
+                problems += _check_known(
+                    key, names, systems, f"section under systems in the preset of {dataset}"
+                )
     return problems
 
 
@@ -95,27 +94,6 @@ def _check_known(key: str, names: Any, known: Any, what: str) -> list[str]:
         f"{key}[{i}] = {shown(name)}: there is no such {what}; {nearest(name, known)}"
         for i, name in enumerate(names)
         if isinstance(name, str) and name not in known
-    ]
-
-
-def _check_names(key: str, section: Any) -> list[str]:
-    if not isinstance(section, Mapping):
-        return []
-    return [
-        f"{dotted(key, name)}: this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
-        for name in section
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]+", name)
-    ]
-
-
-def _check_system_names(presets: Any) -> list[str]:
-    if not isinstance(presets, Mapping):
-        return []
-    systems = {name: getattr(preset, "systems", INVALID) for name, preset in presets.items()}
-    return [
-        problem
-        for name, section in systems.items()
-        for problem in _check_names(f"{dotted('presets', name)}.systems", section)
     ]
 
 

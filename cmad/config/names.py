@@ -27,6 +27,22 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
+def check_folder_names(key: str, section: Any) -> list[str]:
+    """A problem for each name of a section that cannot serve as a folder; none for a refused section.
+
+    Args:
+        key: full dotted key of the section.
+        section: a mapping, or ``INVALID``.
+    """
+    if not isinstance(section, Mapping):
+        return []
+    return [
+        f"{dotted(key, name)}: this name becomes a folder's; it must be a text of a-z, 0-9 and _ alone"
+        for name in section
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]+", name)
+    ]
+
+
 def nearest(name: object, known: Iterable[object]) -> str:
     """The hint of an error message about an unknown name: the known one most like it, or all."""
     names = [dotted("", each) for each in known]

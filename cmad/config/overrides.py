@@ -35,9 +35,9 @@ def check_overrides(config: Config) -> list[str]:
     What is wrong with a preset without any definition is told of the preset alone.
 
     Args:
-        config: the whole file; its fields may hold ``INVALID``.
+        config: its fields may hold ``INVALID``.
     """
-    if not isinstance(config.definitions, Mapping) or not isinstance(config.presets, Mapping):
+    if not isinstance(config.definitions, Mapping):
         return []
     students = [getattr(preset, "student", INVALID) for preset in config.presets.values()]
     problems: list[str] = []

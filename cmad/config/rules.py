@@ -10,7 +10,7 @@ from typing import Any
 
 from cmad.config.kinds import allowed
 from cmad.config.lists import check_no_repeats, check_not_empty
-from cmad.config.names import shown
+from cmad.config.names import check_folder_names, shown
 from cmad.config.schema import (
     Evaluate,
     ExistingTeacher,
@@ -162,7 +162,11 @@ def _check_existing(existing: ExistingTeacher, key: str) -> list[str]:
     return []
 
 
-def _check_preset(preset: Preset, key: str) -> list[str]:
+def _check_preset(preset: Preset, _: str) -> list[str]:
+    return _check_kept(preset) + check_folder_names("systems", preset.systems)
+
+
+def _check_kept(preset: Preset) -> list[str]:
     """Without networks, evaluation has no more than what was kept."""
     keep, evaluate = preset.keep, preset.evaluate
     if not isinstance(keep, Keep) or not isinstance(evaluate, Evaluate) or keep.weights != "none":
@@ -173,13 +177,13 @@ def _check_preset(preset: Preset, key: str) -> list[str]:
         lost = [ratio for ratio in wanted if isinstance(ratio, float) and ratio not in kept]
         if lost:
             problems.append(
-                f"{key}.evaluate.drop_ratios: {shown(lost)} is not in {key}.keep.drop_ratios, and with"
+                f"evaluate.drop_ratios: {shown(lost)} is not in keep.drop_ratios, and with"
                 " keep.weights none there is no network to run; add it there, or take it out here"
             )
     seeds = (keep.seed, evaluate.seed)
     if all(isinstance(seed, int) for seed in seeds) and keep.seed != evaluate.seed:
         problems.append(
-            f"{key}.evaluate.seed = {shown(evaluate.seed)}: must be {key}.keep.seed = {shown(keep.seed)}"
+            f"evaluate.seed = {shown(evaluate.seed)}: must be keep.seed = {shown(keep.seed)}"
             " with keep.weights none"
         )
     return problems

@@ -1,4 +1,5 @@
-"""Every knob of ``params.yaml``, as frozen dataclasses. Ranges stand in the field metadata.
+"""Every knob of ``params.yaml`` and of the presets, as frozen dataclasses. Ranges stand in the field
+metadata.
 
 ``cmad.config.values`` checks a file against these classes, ``cmad.config.rules`` holds what types and
 ranges cannot say.
@@ -306,7 +307,7 @@ class Also:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Experiment:
     """The whole of ``params.yaml``.
 
     Attributes:
@@ -335,4 +336,10 @@ class Config:
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bf16"]
     definitions: Mapping[str, Definition]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Experiment):
+    """All that a user sets: ``params.yaml``, and of each data set ``data/presets/<data set>.yaml``."""
+
     presets: Mapping[str, Preset]

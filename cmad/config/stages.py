@@ -1,8 +1,8 @@
-"""What each stage of the pipeline may read of ``params.yaml``, and nothing else.
+"""What each stage of the pipeline may read of ``params.yaml`` and the presets, and nothing else.
 
 DVC reruns a stage only for the keys that the stage declares. So a stage gets an object that is
-built from its declared keys alone: each field here names its keys, and ``read`` hands the field no
-other part of the file.
+built from its declared keys alone: each field here names its keys, and ``read`` hands the field
+nothing else.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmad.config.load import load
+from cmad.config.load import PRESETS, load, preset_file
 from cmad.config.names import nearest
 from cmad.config.overrides import override
 from cmad.config.schema import (
@@ -43,7 +43,7 @@ def _student(definition: Definition, student: Student) -> Student:
 
 
 def _from(*keys: str, build: Callable[..., Any] = _same) -> dict[str, Any]:
-    """Metadata of a field made by ``build`` from what stands at these dotted keys."""
+    """Metadata of a field made by ``build`` from what stands at these dotted keys of ``Config``."""
     return {"keys": keys, "build": build}
 
 
@@ -168,18 +168,29 @@ Params = TypeVar(
 
 
 def keys(kind: type, **names: str) -> list[str]:
-    """The dotted keys of ``params.yaml`` behind one of the classes above, each once, in order.
+    """The keys behind one of the classes above, each once, in order.
+
+    A key of a preset has its file before it, as on DVC's command line:
+    "data/presets/demo.yaml:student.sigma".
 
     Args:
         names: ``dataset``, ``variant``, ``system`` and ``parameter``, as far as the class has to do with
             them.
     """
     patterns = dict.fromkeys(pattern for each in fields(kind) for pattern in each.metadata["keys"])
-    return [pattern.format(**names) for pattern in patterns]
+    return [_on_command_line(pattern.format(**names)) for pattern in patterns]
+
+
+def _on_command_line(key: str) -> str:
+    section, _, rest = key.partition(".")
+    if section != "presets":
+        return key
+    dataset, _, own = rest.partition(".")
+    return f"{preset_file(dataset)}:{own}"
 
 
 def read(path: Path, kind: type[Params], **names: str) -> Params:
-    """Check a whole parameter file, then give a stage its part.
+    """Check all parameters, then give a stage its part.
 
     Args:
         path: of ``params.yaml``.
@@ -187,7 +198,7 @@ def read(path: Path, kind: type[Params], **names: str) -> Params:
         names: as in ``keys``.
 
     Raises:
-        UserError: a problem of the file (see ``cmad.config.load.load``), or an unknown name.
+        UserError: a problem of a file (see ``cmad.config.load.load``), or an unknown name.
     """
     config = load(path)
     _check_names(path, config, names)
@@ -207,13 +218,13 @@ def _check_names(path: Path, config: Config, names: Mapping[str, str]) -> None:
 
 def _known(config: Config, name: str, names: Mapping[str, str]) -> tuple[str, Iterable[str], str]:
     if name == "dataset":
-        return "data set", config.presets, "presets"
+        return "data set", config.presets, PRESETS
     if name == "variant":
         return "variant", config.definitions, "definitions"
     if name == "parameter":
         return "knob", config.sweep_values, "sweep_values"
     dataset = names["dataset"]
-    return "system", config.presets[dataset].systems, f"presets.{dataset}.systems"
+    return "system", config.presets[dataset].systems, f"the systems of {preset_file(dataset)}"
 
 
 def _at(config: Config, key: str) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cmad.batches import Batch
 from cmad.combinations import SAMPLERS
+from cmad.config.load import PRESETS
 from cmad.config.schema import Student
 from cmad.config.values import check_value
 from cmad.errors import UserError
@@ -34,7 +35,7 @@ class Context:
         network: a student with its initial weights.
         teacher: the trained teacher, frozen, in eval mode.
         settings: the student section, the variant's overrides applied.
-        options: the system's own section, ``presets.<data set>.systems.<system>``; see ``read_options``.
+        options: the system's own section of the preset, ``systems.<system>``; see ``read_options``.
         task: what is predicted.
         widths, lengths: d and T of each modality.
         dev: the dev split, for systems that look at it while they train.
@@ -156,7 +157,7 @@ def read_options(kind: type[Options], context: Context) -> Options:
         UserError: an unknown or missing key, a value that is not allowed; one line per problem.
     """
     problems: list[str] = []
-    options = check_value(kind, {}, context.options, "presets.<data set>.systems.<system>", problems)
+    options = check_value(kind, {}, context.options, "systems.<system>", problems)
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(f"{PRESETS}/<data set>.yaml: {problem}" for problem in problems))
     return cast(Options, options)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from cmad.batches import Batch
 from cmad.combinations import COMBINATIONS, MASKS, MODALITIES, combination_index
+from cmad.config.load import PRESETS
 from cmad.config.schema import bounded
 from cmad.errors import UserError
 from cmad.methods.method import Context, chances, read_options
@@ -185,7 +186,7 @@ def create(context: Context) -> TaskOnly:
     shortest = min(MODALITIES, key=lambda m: context.lengths[m])
     if length > context.lengths[shortest]:
         raise UserError(
-            f"presets.<data set>.systems.mplmm.prompt_length = {length}: must be at most "
+            f"{PRESETS}/<data set>.yaml: systems.mplmm.prompt_length = {length}: must be at most "
             f"preprocess.max_frames.{shortest} = {context.lengths[shortest]}"
         )
     network = PromptedNetwork(

@@ -67,8 +67,8 @@ def provenance(of: Sequence[Cells], origin: Origin) -> tuple[Block, ...]:
         Heading(3, "Libraries"),
         _pairs(versions(origin.libraries)),
         Heading(3, "Parameters"),
-        "As they stood in `params.yaml` when this page was written, without the presets and definitions that "
-        "the grid does not use.",
+        "As they stood in `params.yaml`, and under `presets` in `data/presets`, when this page was written, "
+        "without the presets and definitions that the grid does not use.",
         Listing(yaml.safe_dump(used(of, origin.config), sort_keys=False, default_flow_style=None, width=100)),
     )
 
@@ -163,9 +163,9 @@ def _rows(of: Sequence[Cells], origin: Origin) -> list[Block]:
         heads = ("row", "what it is", "what it changes", "stage", "models per seed", "parameters", "seconds")
         blocks += [
             Heading(3, f"Rows of {cells.dataset}"),
-            "What a variant changes is its section of `definitions`, laid over "
-            f"`presets.{cells.dataset}.student`; of a system it is its section of "
-            f"`presets.{cells.dataset}.systems`. Seconds are those of the stage that trains the row, all "
+            "What a variant changes is its section of `definitions`, laid over the section `student` of "
+            f"`data/presets/{cells.dataset}.yaml`; of a system it is its section of `systems` there. "
+            "Seconds are those of the stage that trains the row, all "
             "seeds together, where it ran on this machine.",
             Printed(Grid((heads,), tuple(lines))),
         ]

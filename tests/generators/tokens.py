@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from cmad.config.load import load
 from cmad.config.schema import PerModality, Preprocess, Preset, Text
@@ -24,7 +23,7 @@ from cmad.training.teacher_cache import TeacherCache, save_cache, teacher_cache
 from tests.generators.encoders import Kind, write_encoder
 from tests.generators.splits import CPU
 from tests.generators.words import make_words
-from tests.project import small_params
+from tests.project import small_params, write_params
 
 LONGEST = 16
 
@@ -38,7 +37,7 @@ class TokenWorld:
         self.folder = folder
         self.device = device
         self.encoder = encoder or str(write_encoder(folder / "encoder", kind))
-        (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+        write_params(folder, small_params())
         self.preset: Preset = load(folder / "params.yaml").presets["demo"]
         raw = make_words(sizes=(40, 24, 24), context=2)
         params = Preprocess(
