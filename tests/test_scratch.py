@@ -1,5 +1,6 @@
 """The scratch: a training that was killed goes on with the same bits; nothing is done twice."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -240,6 +241,30 @@ def test_a_model_that_others_make_room_of_meanwhile_is_held_all_the_same(tmp_pat
                 assert own is not None
                 own.save_done({"seed": 0})
                 assert own.done() == {"seed": 0}
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pathlib has it: something was there, and when it looked whether that is a folder, nothing was."""
+    make, calls = Path.mkdir, []
+
+    def racing(self: Path, *given: Any, **named: Any) -> None:
+        calls.append(self)
+        if len(calls) == 1:
+            raise FileExistsError(errno.EEXIST, "File exists", str(self))
+        make(self, *given, **named)
+
+    monkeypatch.setattr(Path, "mkdir", racing)
+    with place(Scratch(tmp_path, 2**30), {"seed": 0}, "test") as own:
+        assert own is not None
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / digest({"seed": 0})).write_text("in the way")
+    with place(Scratch(tmp_path, 2**30), {"seed": 0}, "test") as own:
+        assert own is None
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_nothing_is_kept_without_a_scratch() -> None:

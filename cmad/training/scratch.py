@@ -175,11 +175,13 @@ def _hold(folder: Path) -> IO[str]:
     """
     holder = "unknown"
     for _ in range(_TRIES):
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / _LOCK).open("a+", encoding="ascii")
-        except FileNotFoundError:
-            # Another process made room in between.
+        except (FileExistsError, FileNotFoundError):
+            if folder.is_file():
+                raise
+            # Another process made room in between: the folder went before open, or while mkdir looked at it.
             continue
         if not _locked(lock):
             # One that makes room holds it for a moment only.
