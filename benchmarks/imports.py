@@ -27,9 +27,9 @@ _DATA = frozenset({"numpy", "pandas"})
 # What each stage works with; the encoder of text is imported where a data set has text, not before.
 NEEDED: Mapping[str, frozenset[str]] = {
     "preprocess": _DATA,
-    "teacher": _DATA | {"torch"},
-    "student": _DATA | {"torch"},
-    "system": _DATA | {"torch"},
+    "teacher": frozenset({"numpy", "torch"}),
+    "student": frozenset({"numpy", "torch"}),
+    "system": frozenset({"numpy", "torch"}),
     "sweep": _DATA | {"torch"},
     "evaluate": _DATA | {"torch"},
     "evaluate_also": _DATA | {"torch"},

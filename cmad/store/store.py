@@ -7,6 +7,7 @@ in the order train, dev, test. Where the language encoder is trained with the ne
 is int32 [sum of lengths, 2], (token id, segment), and ``manifest["encoder"]`` names the encoder.
 """
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cmad.combinations import MODALITIES
@@ -94,24 +94,24 @@ def open_store(folder: Path) -> Store:
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        samples = pd.read_csv(folder / "samples.csv", dtype=str, keep_default_na=False)
+        ids, of_splits = _read_samples(folder / "samples.csv")
         labels = np.load(folder / "labels.npy")
         features = {m: np.load(folder / f"{m}.npy", mmap_mode="r") for m in MODALITIES}
         offsets = {m: np.load(folder / f"{m}.offsets.npy") for m in MODALITIES}
         ceiling = np.load(folder / "ceiling.npy") if (folder / "ceiling.npy").exists() else None
         task = Task(manifest["task"]["kind"], tuple(manifest["task"]["names"]))
         encoder = _encoder(manifest["encoder"])
-        _check_sizes(samples, labels, features, offsets, ceiling)
+        _check_sizes(len(ids), labels, features, offsets, ceiling)
         _check_kinds(features, encoder)
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"{folder}: not a readable store ({error}); run the preprocess stage again") from None
     splits = {}
     for name in SPLITS:
-        rows = np.flatnonzero(samples["split"].to_numpy() == name)
+        rows = np.flatnonzero(of_splits == name)
         starts = {m: offsets[m][rows] for m in MODALITIES}
         lengths = {m: offsets[m][rows + 1] - offsets[m][rows] for m in MODALITIES}
         splits[name] = Split(
-            ids=samples["id"].iloc[rows].tolist(),
+            ids=[ids[row] for row in rows],
             labels=labels[rows],
             has=np.stack([lengths[m] > 0 for m in MODALITIES], axis=1),
             features=features,
@@ -125,19 +125,25 @@ def open_store(folder: Path) -> Store:
     return Store(task, widths, manifest, splits, encoder)
 
 
+def _read_samples(path: Path) -> tuple[list[str], NDArray[np.str_]]:
+    """The id and the split of each of n samples."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    return [row["id"] for row in rows], np.array([row["split"] for row in rows], dtype=np.str_)
+
+
 def _encoder(entry: Mapping[str, Any] | None) -> Encoder | None:
     return Encoder(entry["name"], entry["width"]) if entry and entry["fine_tuned"] else None
 
 
 def _check_sizes(
-    samples: pd.DataFrame,
+    n: int,
     labels: NDArray[Any],
     features: Mapping[str, NDArray[Any]],
     offsets: Mapping[str, NDArray[Any]],
     ceiling: NDArray[Any] | None,
 ) -> None:
     """Raise ValueError where the files of a store do not belong together."""
-    n = len(samples)
     fits = (
         len(labels) == n
         and (ceiling is None or len(ceiling) == n)

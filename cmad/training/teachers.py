@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from cmad.config.schema import ExistingTeacher, Teacher
@@ -26,6 +25,7 @@ from cmad.training.checkpoint import (
     save_network,
 )
 from cmad.training.judge import teacher_judge
+from cmad.training.log import write_log
 from cmad.training.scratch import Place, Scratch, folder_digest, place, surroundings
 from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, cache_name, save_cache, teacher_cache
@@ -70,14 +70,14 @@ def make_teachers(
     ):
         if recipe.teacher.checkpoint is None:
             inputs = folder_digest(store_folder) if scratch else ""
-            logs = []
+            log: list[dict[str, Any]] = []
             for seed in recipe.seeds:
                 name = f"{label}, seed {seed}"
                 with place(scratch, _key(recipe, inputs, seed, device), name) as kept:
-                    logs.append(_train(recipe, store, seed, name, folder, device, kept))
+                    log += _train(recipe, store, seed, name, folder, device, kept)
         else:
-            logs = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
-        pd.concat(logs).to_csv(folder / "log.csv", index=False)
+            log = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
+        write_log(folder / "log.csv", log)
 
 
 def _train(
@@ -88,13 +88,14 @@ def _train(
     folder: Path,
     device: torch.device,
     kept: Place | None,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
+    """Train one teacher and write what is left of it; its rows of the log."""
     fitted = train_teacher(store, recipe.network, recipe.teacher, seed, label, device, kept)
     checkpoint = folder / checkpoint_name(seed)
     save_network(checkpoint, fitted.state, recipe.network, store)
     network = load_network(checkpoint, recipe.network, store, device)
     save_cache(folder / cache_name(seed), _outputs(network, recipe, store, device))
-    return pd.DataFrame(fitted.log).assign(seed=seed)
+    return [row | {"seed": seed} for row in fitted.log]
 
 
 def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[st
 
 def _take_in(
     recipe: Recipe, existing: ExistingTeacher, store: Store, folder: Path, device: torch.device
-) -> list[pd.DataFrame]:
+) -> list[dict[str, Any]]:
     """One teacher for all seeds; its log is one row of what it scores."""
     network = existing_teacher(existing, recipe.network, store, device)
     outputs = _outputs(network, recipe, store, device)
@@ -117,7 +118,7 @@ def _take_in(
     for seed in recipe.seeds:
         save_network(folder / checkpoint_name(seed), network.state_dict(), recipe.network, store)
         save_cache(folder / cache_name(seed), outputs)
-    return [pd.DataFrame([row]).assign(seed=seed) for seed in recipe.seeds]
+    return [row | {"seed": seed} for seed in recipe.seeds]
 
 
 def existing_teacher(
