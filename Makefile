@@ -31,7 +31,7 @@ quick: .venv/base
 	@echo "report: build/quick/reports/report.md"
 
 test: .venv/test lint
-	pytest --numprocesses logical --dist loadfile
+	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test
 	ruff check .

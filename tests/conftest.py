@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import settings
 
 # Times differ from machine to machine; what is tested here is results.
@@ -10,3 +11,10 @@ settings.load_profile("cmad")
 
 # A run in the background starts with interrupts ignored, and so would every process that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Real repositories and processes, minutes each. With several workers the last file should be a short one.
+_LONG = ("test_pipeline.py", "test_kill.py", "test_reproduce.py", "test_processes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))

@@ -18,7 +18,7 @@ from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from cmad.training.checkpoint import checkpoint_name, load_network
 from cmad.training.keep import Cell, keep_model
-from cmad.training.log import write_log
+from cmad.training.log import Logged, write_log
 from cmad.training.scratch import Scratch, folder_digest, place, surroundings
 from cmad.training.student import create_method, train_student
 from cmad.training.teacher_cache import cache_name, load_cache
@@ -66,7 +66,7 @@ def train_students(
     device = choose_device(recipe.device)
     store = open_store(store_folder)
     combinations = range(len(COMBINATIONS)) if customised else (None,)
-    log: list[dict[str, Any]] = []
+    logs = []
     with (
         torch_threads(recipe.threads),
         computing(recipe.precision, device),
@@ -107,8 +107,8 @@ def train_students(
                     store,
                     device,
                 )
-                log += [row | {"seed": seed, "combination": name.strip()} for row in fitted.log]
-        write_log(folder / "log.csv", log)
+                logs.append(Logged(fitted.log, {"seed": seed, "combination": name.strip()}))
+        write_log(folder / "log.csv", logs)
 
 
 def _key(recipe: Recipe, store: str, teachers: Path, cell: Cell, device: torch.device) -> dict[str, Any]:

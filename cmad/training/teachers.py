@@ -25,7 +25,7 @@ from cmad.training.checkpoint import (
     save_network,
 )
 from cmad.training.judge import teacher_judge
-from cmad.training.log import write_log
+from cmad.training.log import Logged, write_log
 from cmad.training.scratch import Place, Scratch, folder_digest, place, surroundings
 from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, cache_name, save_cache, teacher_cache
@@ -70,14 +70,14 @@ def make_teachers(
     ):
         if recipe.teacher.checkpoint is None:
             inputs = folder_digest(store_folder) if scratch else ""
-            log: list[dict[str, Any]] = []
+            logs = []
             for seed in recipe.seeds:
                 name = f"{label}, seed {seed}"
                 with place(scratch, _key(recipe, inputs, seed, device), name) as kept:
-                    log += _train(recipe, store, seed, name, folder, device, kept)
+                    logs.append(_train(recipe, store, seed, name, folder, device, kept))
         else:
-            log = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
-        write_log(folder / "log.csv", log)
+            logs = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
+        write_log(folder / "log.csv", logs)
 
 
 def _train(
@@ -88,14 +88,14 @@ def _train(
     folder: Path,
     device: torch.device,
     kept: Place | None,
-) -> list[dict[str, Any]]:
-    """Train one teacher and write what is left of it; its rows of the log."""
+) -> Logged:
+    """Train one teacher and write what is left of it."""
     fitted = train_teacher(store, recipe.network, recipe.teacher, seed, label, device, kept)
     checkpoint = folder / checkpoint_name(seed)
     save_network(checkpoint, fitted.state, recipe.network, store)
     network = load_network(checkpoint, recipe.network, store, device)
     save_cache(folder / cache_name(seed), _outputs(network, recipe, store, device))
-    return [row | {"seed": seed} for row in fitted.log]
+    return Logged(fitted.log, {"seed": seed})
 
 
 def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[st
 
 def _take_in(
     recipe: Recipe, existing: ExistingTeacher, store: Store, folder: Path, device: torch.device
-) -> list[dict[str, Any]]:
+) -> list[Logged]:
     """One teacher for all seeds; its log is one row of what it scores."""
     network = existing_teacher(existing, recipe.network, store, device)
     outputs = _outputs(network, recipe, store, device)
@@ -118,7 +118,7 @@ def _take_in(
     for seed in recipe.seeds:
         save_network(folder / checkpoint_name(seed), network.state_dict(), recipe.network, store)
         save_cache(folder / cache_name(seed), outputs)
-    return [row | {"seed": seed} for seed in recipe.seeds]
+    return [Logged([row], {"seed": seed}) for seed in recipe.seeds]
 
 
 def existing_teacher(
