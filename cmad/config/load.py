@@ -14,8 +14,8 @@ from cmad.config.values import check_value
 from cmad.config.yaml12 import read_yaml
 from cmad.errors import UserError
 
-# Beside params.yaml. A file for each data set, for DVC reads the file anew for each stage that has a key
-# in it: all in one, that is most of the time of a run that finds nothing to do.
+# Beside params.yaml. A file for each data set, for DVC reads a file anew for each stage that has a key in
+# it: with all in one, that was half the time of a run that finds nothing to do.
 PRESETS = "data/presets"
 
 
