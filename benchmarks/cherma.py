@@ -17,9 +17,9 @@ import torch
 from benchmarks.memory import resident_peak
 from benchmarks.shapes import SEED, preset
 from cmad.combinations import MODALITIES, SAMPLERS
+from cmad.computing.randomness import torch_seeded, torch_threads
 from cmad.methods.cmad import Cmad
 from cmad.network.network import Network
-from cmad.randomness import torch_seeded, torch_threads
 from cmad.store.store import Split
 from cmad.task import Task
 from cmad.training.fit import Plan, fit

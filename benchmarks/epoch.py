@@ -20,8 +20,8 @@ from benchmarks.memory import resident_peak
 from benchmarks.shapes import MOSEI, SEED, mosei
 from benchmarks.stores import write_store
 from cmad.combinations import COMBINATIONS, SAMPLERS
+from cmad.computing.randomness import torch_seeded, torch_threads
 from cmad.methods.cmad import Cmad
-from cmad.randomness import torch_seeded, torch_threads
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Plan, fit
 from cmad.training.judge import student_judge

@@ -15,12 +15,12 @@ from benchmarks.clock import Seconds, now
 from benchmarks.shapes import SEED, Shape
 from benchmarks.stores import write_store
 from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinations
-from cmad.device import on_device
+from cmad.computing.device import on_device
+from cmad.computing.randomness import generator, torch_seeded
 from cmad.methods.cmad import Cmad
 from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations
-from cmad.randomness import generator, torch_seeded
+from cmad.network.predictions import predict_combinations
 from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Judge, Plan, fit

@@ -4,8 +4,8 @@ import torch
 
 from benchmarks.precision import demo_figures, demo_rows, demo_table
 from benchmarks.section import Measured, Options, Section
-from cmad.device import choose_device
-from cmad.precision import has_bf16
+from cmad.computing.device import choose_device
+from cmad.computing.precision import has_bf16
 
 SEEDS = 3
 

@@ -23,10 +23,10 @@ from benchmarks.epochs import (
 )
 from benchmarks.section import Measured, Options, Section, table, tell
 from benchmarks.shapes import MOSEI, Shape, iemocap, mosei
-from cmad.device import choose_device
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing, has_bf16
 from cmad.errors import UserError
 from cmad.network.network import Network
-from cmad.precision import computing, has_bf16
 
 # Ten times that of the CPU's report: a GPU adds in an order of its own.
 TOLERANCE = 1e-4

@@ -15,10 +15,10 @@ from benchmarks.clock import now
 from benchmarks.epochs import prepare
 from benchmarks.memory import ALLOCATOR, peak_of
 from benchmarks.shapes import ROOT
+from cmad.computing.randomness import torch_threads
 from cmad.config.schema import Keep
-from cmad.randomness import torch_threads
+from cmad.students.students import Recipe, train_students
 from cmad.training.checkpoint import checkpoint_name, save_network
-from cmad.training.students import Recipe, train_students
 from cmad.training.teacher_cache import cache_name, save_cache
 
 # Whatever the suite has: it is how costs grow that is asked.

@@ -13,17 +13,18 @@ from benchmarks.clock import median, now
 from benchmarks.epochs import CPU, Epoch, prepare, project_epoch
 from benchmarks.section import Measured, Options, Section, table, tell
 from benchmarks.shapes import mosei
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing, has_bf16
+from cmad.computing.randomness import generator, torch_threads
 from cmad.config.load import load
 from cmad.config.overrides import override
 from cmad.config.schema import Config, Preset
-from cmad.device import choose_device
-from cmad.precision import computing, has_bf16
-from cmad.predictions import predict_combinations
-from cmad.randomness import generator, torch_threads
+from cmad.network.predictions import predict_combinations
+from cmad.preprocessing.prepare import prepare_store
 from cmad.scores.bootstrap import Interval, averages, paired_difference
-from cmad.store.prepare import prepare_store
 from cmad.store.store import Store, open_store
-from cmad.training import students, teachers
+from cmad.students import students
+from cmad.teachers import teachers
 from cmad.training.checkpoint import checkpoint_name, load_network
 
 PARAMS, DATASET, SEEDS = Path("params.yaml"), "demo", 5

@@ -17,8 +17,8 @@ from benchmarks.epochs import Case, fresh_network, padded, prepare, steps, train
 from benchmarks.section import WITHOUT_TEXT, Measured, Options, Section, has_text_extra, table, tell
 from benchmarks.shapes import SEED, Shape, all_shapes
 from cmad.combinations import MASKS
+from cmad.computing.randomness import torch_seeded
 from cmad.losses.mar import Banks
-from cmad.randomness import torch_seeded
 
 # Square products that the machine's rate is the best of.
 SIZES = (256, 512, 1024, 2048)

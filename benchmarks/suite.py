@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.machine import Machine, this_machine
 from benchmarks.report import Entry, read_entries, write
 from benchmarks.section import Options, Section
+from cmad.computing.randomness import torch_threads
 from cmad.errors import UserError
-from cmad.randomness import torch_threads
 
 
 @dataclass(frozen=True)

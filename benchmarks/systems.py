@@ -14,9 +14,9 @@ from benchmarks.epochs import CPU, Case, prepare
 from benchmarks.section import Measured, Options, Section, table, tell
 from benchmarks.shapes import SEED, Shape, mosei
 from cmad.combinations import COMBINATIONS
+from cmad.students.student import create_method
 from cmad.training.fit import Plan, fit
 from cmad.training.judge import student_judge
-from cmad.training.student import create_method
 
 # Each system with the options that it is timed with: MMANet with all its terms from the second epoch.
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {

@@ -44,7 +44,7 @@ def _aside(path: Path) -> Iterator[Path]:
 
 
 def _writes(path: Path) -> bool:
-    """Of several processes that train one model (``cmad.processes``), the first alone leaves anything.
+    """Of several processes that train one model the first alone leaves anything.
 
     What stands in a folder that is itself half-written is each process's own.
     """

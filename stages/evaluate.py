@@ -1,14 +1,14 @@
 """All rows of a data set to predictions and scores on test."""
 
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing
+from cmad.computing.randomness import torch_threads
 from cmad.config.stages import EvaluateParams, read
-from cmad.device import choose_device
 from cmad.entries import entries
 from cmad.evaluation.evaluate import write_evaluation
 from cmad.evaluation.origin import write_origin
 from cmad.evaluation.predict import Inputs, predict_all
 from cmad.files import whole_folder
-from cmad.precision import computing
-from cmad.randomness import torch_threads
 from cmad.store.store import open_store
 from stages.command import PARAMS, RUNS, main
 

@@ -1,7 +1,7 @@
 """Raw files to the store."""
 
 from cmad.config.stages import PreprocessParams, read
-from cmad.store.prepare import prepare_store
+from cmad.preprocessing.prepare import prepare_store
 from stages.command import PARAMS, RAW, RUNS, main
 
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from cmad.computing.processes import count
 from cmad.errors import UserError
-from cmad.processes import count
 from cmad.training.scratch import Scratch
 
 # Below DVC's own scratch, which git does not see.

@@ -1,7 +1,7 @@
 """The store and the teachers to one student per seed, of one variant."""
 
 from cmad.config.stages import StudentParams, read
-from cmad.training.students import Recipe, train_students
+from cmad.students.students import Recipe, train_students
 from stages.command import PARAMS, RUNS, main
 from stages.scratch import scratch
 

@@ -4,7 +4,7 @@ from cmad.config.schema import Keep
 from cmad.config.stages import SweepParams, read
 from cmad.config.sweeps import sweep
 from cmad.evaluation.sweep import write_sweep
-from cmad.training.students import Recipe
+from cmad.students.students import Recipe
 from stages.command import PARAMS, RUNS, main
 from stages.scratch import scratch
 

@@ -3,7 +3,7 @@
 from cmad import entries
 from cmad.config.stages import SystemParams, read
 from cmad.errors import UserError
-from cmad.training.students import Recipe, train_students
+from cmad.students.students import Recipe, train_students
 from stages.command import PARAMS, RUNS, main
 from stages.scratch import scratch
 

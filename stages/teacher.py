@@ -1,7 +1,7 @@
 """The store to one teacher per seed, with its outputs on the train split."""
 
 from cmad.config.stages import TeacherParams, read
-from cmad.training.teachers import Recipe, make_teachers
+from cmad.teachers.teachers import Recipe, make_teachers
 from stages.command import PARAMS, RUNS, main
 from stages.scratch import scratch
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmad.language.align import ZERO, as_read, by_tokens, first_frames
-from cmad.language.tokenise import Tokens
+from cmad.preprocessing.align import ZERO, as_read, by_tokens, first_frames
+from cmad.preprocessing.tokenise import Tokens
 from cmad.raw.raw_data import Ragged, Words
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks import dense
-from cmad.batches import collate, frame_numbers
 from cmad.combinations import MODALITIES
+from cmad.store.batches import collate, frame_numbers
 from cmad.store.store import Split
 from tests.generators.splits import (
     CPU,

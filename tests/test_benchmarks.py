@@ -52,9 +52,9 @@ from benchmarks.report import Entry, markdown, read_entries
 from benchmarks.section import Measured, Options, Section, table
 from benchmarks.shapes import Lengths, Shape, iemocap, minilm, mosei
 from benchmarks.suite import Suite
+from cmad.computing.randomness import torch_seeded
 from cmad.config.load import load
 from cmad.errors import UserError
-from cmad.randomness import torch_seeded
 from cmad.scores.bootstrap import Interval
 from tests.test_frozen import MINILM
 
@@ -339,7 +339,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (gpu_epochs, gpu_demo):
         monkeypatch.setattr(module, "choose_device", lambda _: torch.device("cpu"))
         monkeypatch.setattr(module, "has_bf16", lambda _: True)
-    monkeypatch.setattr("cmad.precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("cmad.computing.precision.has_bf16", lambda _: True)
 
 
 @pytest.mark.usefixtures("no_gpu")

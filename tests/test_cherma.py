@@ -11,10 +11,10 @@ import pytest
 from cmad.config.schema import PerModality
 from cmad.errors import UserError
 from cmad.files import sha256
+from cmad.preprocessing.prepare import prepare_store
 from cmad.raw.frames import frame_rows
 from cmad.raw.raw_data import RawData
 from cmad.raw.read import read
-from cmad.store.prepare import prepare_store
 from cmad.store.store import open_store
 from tests.generators.cherma import CHINESE, write_cherma
 from tests.generators.params import params

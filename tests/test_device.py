@@ -17,23 +17,24 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmad.batches import frame_numbers
 from cmad.combinations import MODALITIES
+from cmad.computing.device import choose_device, repeatable
+from cmad.computing.precision import computing
+from cmad.computing.randomness import torch_seeded
 from cmad.config.schema import Keep
-from cmad.device import choose_device, repeatable
 from cmad.methods.method import Method
 from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network
+from cmad.network.predictions import predict_combinations, predict_dropped
 from cmad.planning.plan import plan
-from cmad.precision import computing
-from cmad.predictions import predict_combinations, predict_dropped
-from cmad.randomness import torch_seeded
-from cmad.training import students, teachers
+from cmad.store.batches import frame_numbers
+from cmad.students import students
+from cmad.students.student import create_method
+from cmad.teachers import teachers
+from cmad.teachers.teacher import train_teacher
 from cmad.training.checkpoint import load_network, save_network
 from cmad.training.fit import Fitted
 from cmad.training.scratch import Place, Scratch
-from cmad.training.student import create_method
-from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, load_cache, save_cache
 from tests.project import ROOT, small_params, write_params
 from tests.test_scratch import CUSTOMISED, UNIFIED, killed_after, train

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cmad.batches import Batch, collate
 from cmad.combinations import COMBINATIONS, FULL, MASKS
 from cmad.errors import UserError
 from cmad.language.find import find
 from cmad.methods.mplmm import PromptedNetwork
 from cmad.network.encoder import TokenEncoder, load_encoder
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations, predict_dropped
+from cmad.network.predictions import predict_combinations, predict_dropped
+from cmad.store.batches import Batch, collate
 from cmad.training.checkpoint import build_network
 from cmad.training.optimiser import create_optimiser
 from tests.generators.encoders import KINDS, Kind, write_encoder

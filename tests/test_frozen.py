@@ -12,9 +12,9 @@ import torch
 from benchmarks.section import has_text_extra
 from cmad.errors import UserError
 from cmad.language.find import find
-from cmad.language.frozen import write_hidden_states
 from cmad.language.model import traits
-from cmad.language.tokenise import from_texts, load_tokeniser
+from cmad.preprocessing.frozen import write_hidden_states
+from cmad.preprocessing.tokenise import from_texts, load_tokeniser
 from cmad.raw.raw_data import Ragged
 from tests.generators.encoders import KINDS, WIDTH, Kind, write_encoder
 
@@ -167,9 +167,8 @@ def test_a_model_whose_weights_are_of_another_is_refused(tmp_path: Path) -> None
 
 
 def test_reading_needs_neither_torch_nor_transformers() -> None:
-    code = (
-        "import sys, cmad.store.prepare; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
-    )
+    heavy = "any(m in sys.modules for m in ('torch', 'transformers'))"
+    code = f"import sys, cmad.preprocessing.prepare; sys.exit({heavy})"
     root = Path(__file__).parents[1]
     assert (
         subprocess.run([sys.executable, "-c", code], cwd=root, env={**os.environ}, check=False).returncode

@@ -17,12 +17,12 @@ from cmad.errors import UserError
 from cmad.evaluation.evaluate import write_evaluation
 from cmad.evaluation.predict import Inputs, Predicted, predict_all
 from cmad.files import sha256
+from cmad.students.kept import load_kept
+from cmad.students.students import Recipe, train_students
+from cmad.teachers.teachers import Recipe as TeacherRecipe
+from cmad.teachers.teachers import make_teachers
 from cmad.training.checkpoint import load_network, save_difference, save_network
 from cmad.training.difference import from_difference, to_difference
-from cmad.training.kept import load_kept
-from cmad.training.students import Recipe, train_students
-from cmad.training.teachers import Recipe as TeacherRecipe
-from cmad.training.teachers import make_teachers
 from tests.generators.splits import CPU
 from tests.generators.tokens import TokenWorld
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmad.batches import collate
 from cmad.combinations import MODALITIES
 from cmad.config.schema import PerModality, Preprocess, Text
 from cmad.errors import UserError
 from cmad.language.find import weights_checksum
 from cmad.language.model import traits
-from cmad.language.tokenise import fit, load_tokeniser
+from cmad.preprocessing import prepare
+from cmad.preprocessing.prepare import prepare_store
+from cmad.preprocessing.tokenise import fit, load_tokeniser
 from cmad.raw.raw_data import Ragged, RawData, Words
-from cmad.store import prepare
-from cmad.store.prepare import prepare_store
+from cmad.store.batches import collate
 from cmad.store.store import Encoder, Split, Store, open_store
 from tests.generators.encoders import WIDTH, write_encoder
 from tests.generators.feature_folder import read_rows, write_feature_folder

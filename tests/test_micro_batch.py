@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from cmad.batches import collate
 from cmad.combinations import COMBINATIONS, SAMPLERS, combination_index
 from cmad.methods.cmad import Cmad
 from cmad.methods.method import Method, Step, TeacherRows
 from cmad.network import parts
 from cmad.network.network import Network
 from cmad.network.parts import in_parts
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import collate
 from cmad.task import Task
 from tests.generators.splits import (
     CPU,

@@ -28,7 +28,7 @@ from cmad.methods.mmanet import (
     weak_loss,
     weakest,
 )
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
 from cmad.task import Task
 from tests.generators.splits import (
     CPU,

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmad.batches import Batch, collate
 from cmad.combinations import COMBINATIONS, FULL, MASKS, MODALITIES, combination_index, contained
 from cmad.errors import UserError
 from cmad.methods.method import Method
 from cmad.methods.mplmm import PromptedNetwork
+from cmad.methods.networks.prompts import type_prompt
 from cmad.network.network import Network
-from cmad.network.prompts import type_prompt
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import Batch, collate
 from cmad.store.store import Split, Store
+from cmad.students.student import create_method, train_student
 from cmad.task import Task
 from cmad.training.fit import Fitted
-from cmad.training.student import create_method, train_student
 from cmad.training.teacher_cache import teacher_cache
 from tests.generators.splits import (
     CPU,

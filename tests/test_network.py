@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks import dense
-from cmad.batches import Batch, Stream, collate
 from cmad.combinations import MASKS, MODALITIES, SAMPLERS, combination_index, draw_combinations
 from cmad.config.schema import PerModality
 from cmad.losses.mar import Banks, mar_weights, mean_difficulty
@@ -22,7 +21,8 @@ from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
 from cmad.network.network import Network, Output
 from cmad.network.perceiver import Perceiver
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import Batch, Stream, collate
 from cmad.store.store import Split
 from cmad.task import Task
 from cmad.training.teacher_cache import teacher_cache

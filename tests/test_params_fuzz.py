@@ -22,17 +22,17 @@ import torch
 import yaml
 
 from cmad.combinations import COMBINATIONS
+from cmad.computing.device import choose_device
+from cmad.computing.randomness import generator, torch_threads
 from cmad.config import stages
 from cmad.config.load import PRESETS, load, preset_file
 from cmad.config.names import dotted
 from cmad.config.schema import Config, Preset
 from cmad.config.yaml12 import read_yaml
-from cmad.device import choose_device
 from cmad.errors import UserError
 from cmad.planning.calibrate import student_method
 from cmad.planning.cells import cells, grids
 from cmad.planning.shapes import shapes_of
-from cmad.randomness import generator, torch_threads
 from tests.project import ROOT, checked, committed_params, small_params, write_params
 
 NAME = "params.yaml"
@@ -187,12 +187,13 @@ def edited(chance: random.Random) -> Edited:
     """The params with one edit; every level is as likely as the others."""
     while True:
         changed, depth = deepcopy(data()), chance.randint(1, 5)
-        way = chance.choice([way for way in places() if len(way) == depth and way != ("presets",)])
+        way = chance.choice([way for way in places() if len(way) == depth])
         edit = chance.choice(EDITS)
         *above, name = way
         touched = edit(chance, at(changed, tuple(above)), name)
-        if touched:
-            ways = tuple((*above, each) for each in touched)
+        ways = tuple((*above, each) for each in touched)
+        # All presets together are a folder: no edit of a file makes anything else of them.
+        if ways and ("presets",) not in ways:
             return Edited(f"{edit.__name__} at {key(way)}", ways, changed)
 
 
@@ -204,11 +205,11 @@ def key(way: Way) -> str:
     return named
 
 
-def placed(way: Way) -> str:
-    """As error messages name a place and its file."""
+def placed(way: Way) -> tuple[str, ...]:
+    """What error messages name of a place: the file where it is a preset's, and the key there."""
     if way[:1] != ("presets",) or len(way) == 1:
-        return key(way)
-    return ": ".join([preset_file(way[1]), *([key(way[2:])] if way[2:] else [])])
+        return (key(way),)
+    return (preset_file(way[1]), key(way[2:]))
 
 
 def spoilt(chance: random.Random, text: str) -> str:
@@ -286,10 +287,8 @@ def check_names_a_place(message: str, ways: tuple[Way, ...]) -> None:
     if message.startswith(SYSTEM) and ways[0][2:3] == ("systems",):
         return
     near = {placed(way[:end]) for way in ways for end in range(max(1, len(way) - 1), len(way) + 1)}
-    near |= {str(way[-1]) for way in ways}
-    # "there is no such preset" is said where the whole section is empty.
-    near |= {str(way[0]).removesuffix("s") for way in ways if len(way) == 1}
-    assert any(name in message for name in near), message
+    near |= {(str(way[-1]),) for way in ways}
+    assert any(all(name in message for name in names) for names in near), message
 
 
 # What stages and the plan do first.

@@ -21,7 +21,7 @@ from cmad.planning.measured import epochs_of, models_of, recorded, scaled
 from cmad.planning.memory import available
 from cmad.planning.plan import plan
 from cmad.planning.shapes import Shapes, random_store, shapes_of
-from cmad.store.prepare import prepare_store
+from cmad.preprocessing.prepare import prepare_store
 from cmad.task import Task
 from cmad.training.checkpoint import build_network, save_network
 from tests.project import ROOT, Params, make_project, run, small_params, write_params

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from cmad import precision
+from cmad.computing import precision
+from cmad.computing.precision import computing, has_bf16
 from cmad.config.schema import Keep
 from cmad.errors import UserError
-from cmad.precision import computing, has_bf16
-from cmad.predictions import predict_combinations
-from cmad.training import students, teachers
+from cmad.network.predictions import predict_combinations
+from cmad.students import students
+from cmad.teachers import teachers
 from cmad.training.checkpoint import build_network
 from cmad.training.scratch import Place, Scratch
 from tests.generators.tokens import TokenWorld

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cmad import precision
-from cmad.batches import collate
+from cmad.computing import precision
+from cmad.computing.precision import computing
+from cmad.computing.randomness import torch_seeded
 from cmad.methods.mmanet import Head
+from cmad.methods.networks.cross_modal import CrossModalNetwork
 from cmad.network.attention import Context, mix, read
-from cmad.network.cross_modal import CrossModalNetwork
 from cmad.network.dropout import ReluDropout
 from cmad.network.network import Network
-from cmad.precision import computing
-from cmad.predictions import predict_combinations
-from cmad.randomness import torch_seeded
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import collate
 from tests.generators.splits import CPU, LENGTHS, draw_masks, make_network, make_split, random_lengths
 from tests.generators.tokens import TokenWorld
 from tests.project import small_params

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks import dense
-from cmad.batches import Batch, collate, frame_numbers
 from cmad.combinations import COMBINATIONS, FULL, MASKS, MODALITIES, contained
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations, predict_dropped
+from cmad.network.predictions import predict_combinations, predict_dropped
+from cmad.store.batches import Batch, collate, frame_numbers
 from cmad.store.store import Split
 from cmad.task import Task
 from tests.generators.splits import CPU, LENGTHS, make_network, make_split, ragged_lengths, random_lengths
@@ -119,7 +119,7 @@ def test_dropped_frames_are_nested_over_the_ratios(monkeypatch: pytest.MonkeyPat
         kept.append(args[-1])
         return collate(*args)
 
-    monkeypatch.setattr("cmad.predictions.collate", spy)
+    monkeypatch.setattr("cmad.network.predictions.collate", spy)
     network = make_network(3, TASK)
     for ratio in (0.0, 0.1, 0.3, 0.7, 0.9, 1.0):
         predict_dropped(network, split, ratio, numbers(split, 0), 40, CPU)

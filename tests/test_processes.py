@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cmad.processes import share
+from cmad.computing.processes import share
 from tests.project import make_project, run, small_params
 
 TOLERANCE = 1e-5

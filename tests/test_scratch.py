@@ -18,11 +18,11 @@ import torch
 from cmad.config.schema import Optimiser
 from cmad.errors import UserError
 from cmad.files import whole_file
+from cmad.students.student import create_method, train_student
+from cmad.teachers.teacher import train_teacher
 from cmad.training.fit import Fitted
 from cmad.training.optimiser import learning_rate
 from cmad.training.scratch import Place, Scratch, digest, folder_digest, place
-from cmad.training.student import create_method, train_student
-from cmad.training.teacher import train_teacher
 from stages.scratch import project, scratch
 from tests.project import ROOT
 from tests.test_training import CPU, World, same

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from cmad.combinations import COMBINATIONS
+from cmad.students.student import create_method, train_student
+from cmad.teachers.teacher import train_teacher
 from cmad.training.fit import Fitted
 from cmad.training.scratch import Scratch, place
-from cmad.training.student import create_method, train_student
-from cmad.training.teacher import train_teacher
 from tests.test_training import CPU, World
 
 TRAININGS, SETTLED = 200, 20

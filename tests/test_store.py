@@ -17,15 +17,15 @@ from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.config.schema import Generator, PerModality, Preprocess, Text
 from cmad.errors import UserError
 from cmad.files import sha256
-from cmad.language.align import ZERO, Placement, as_read
+from cmad.preprocessing.align import ZERO, Placement, as_read
+from cmad.preprocessing.clean import Scaling, write_modality
+from cmad.preprocessing.prepare import prepare_store
+from cmad.preprocessing.write import write_store
 from cmad.raw import demo, frames
 from cmad.raw.feature_folder import read
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
-from cmad.store.clean import Scaling, write_modality
-from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, open_store
-from cmad.store.write import write_store
 from cmad.task import Kind
 from tests.generators.feature_folder import (
     WIDTHS,

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from cmad.errors import UserError
 from cmad.language.model import traits
-from cmad.language.tokenise import Tokeniser, Tokens, fit, from_ids, from_texts, from_words, load_tokeniser
+from cmad.preprocessing.tokenise import (
+    Tokeniser,
+    Tokens,
+    fit,
+    from_ids,
+    from_texts,
+    from_words,
+    load_tokeniser,
+)
 from cmad.raw.raw_data import Ragged, Words
 from tests.generators.encoders import KINDS, Kind, write_encoder
 

@@ -11,22 +11,22 @@ import torch
 from torch import nn
 
 from cmad.combinations import COMBINATIONS, FULL, MASKS, SAMPLERS, contained, draw_combinations
+from cmad.computing.randomness import torch_seeded
 from cmad.config.load import load
 from cmad.config.schema import Network, Preset, Student
 from cmad.config.schema import Optimiser as ConfigOptimiser
 from cmad.errors import UserError
 from cmad.losses.task import task_loss
-from cmad.predictions import predict_combinations
-from cmad.randomness import torch_seeded
+from cmad.network.predictions import predict_combinations
+from cmad.preprocessing.prepare import prepare_store
 from cmad.scores.metrics import scores
-from cmad.store.prepare import prepare_store
 from cmad.store.store import Split, Store, open_store
+from cmad.students.student import create_method, train_student
+from cmad.teachers.teacher import train_teacher
 from cmad.training.checkpoint import build_network, load_network, save_network
 from cmad.training.fit import Fitted
 from cmad.training.judge import student_judge
 from cmad.training.optimiser import create_optimiser, learning_rate
-from cmad.training.student import create_method, train_student
-from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, load_cache, save_cache, teacher_cache
 from tests.project import ROOT, run, small_params, write_params
 

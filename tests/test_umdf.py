@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmad.batches import collate
 from cmad.combinations import FULL, MASKS, MODALITIES, combination_index, contained
 from cmad.errors import UserError
 from cmad.losses.cafd import feature_mse
 from cmad.losses.task import task_loss
 from cmad.methods.method import Method, Step
+from cmad.methods.networks.cross_modal import CrossModalNetwork, attention_heads
 from cmad.methods.self_distillation import mutual_distillation
-from cmad.network.cross_modal import CrossModalNetwork, attention_heads
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import collate
 from cmad.store.store import Split, Store
+from cmad.students.student import create_method, train_student
 from cmad.task import Task
 from cmad.training.fit import Fitted
-from cmad.training.student import create_method, train_student
 from cmad.training.teacher_cache import teacher_cache
 from tests.generators.splits import (
     CPU,

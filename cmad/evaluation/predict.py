@@ -17,11 +17,11 @@ from cmad.entries import Entry
 from cmad.evaluation.consistency import consistency_rows
 from cmad.evaluation.details import pair_rows, projection_rows
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
 from cmad.store.store import Store
+from cmad.students.kept import Kept, kept_name, load_kept, run_on
+from cmad.students.student import create_method
 from cmad.training.checkpoint import checkpoint_name, load_network, load_weights
-from cmad.training.kept import Kept, kept_name, load_kept, run_on
-from cmad.training.student import create_method
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Inputs:
             is rebuilt from.
         systems: the options of each comparison system.
         evaluate: the evaluate section.
-        students: folder of folders by row, with networks or with predictions kept (``cmad.training.keep``).
+        students: folder of folders by row, with networks or with predictions kept (``cmad.students.keep``).
         seeds: in the order of the results.
         device: where to run.
     """

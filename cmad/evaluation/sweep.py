@@ -14,9 +14,9 @@ from cmad.config.sweeps import Sweep
 from cmad.evaluation.score import combination_scores
 from cmad.files import whole_folder
 from cmad.store.store import open_store
-from cmad.training.kept import kept_name, load_kept
+from cmad.students.kept import kept_name, load_kept
+from cmad.students.students import Recipe, train_students
 from cmad.training.scratch import Scratch
-from cmad.training.students import Recipe, train_students
 
 
 def write_sweep(

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmad.combinations import MODALITIES
+from cmad.preprocessing.manifest import label_summary
 from cmad.raw.frames import blocks, frame_rows, moments
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
-from cmad.store.manifest import label_summary
 from cmad.task import Kind, Task
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -40,7 +40,7 @@ class Found:
         kind, names: of the task, and of its classes or labels.
         splits: n names of splits.
         labels: as in ``RawData``.
-        label_balance: by split, see ``cmad.store.manifest.label_summary``.
+        label_balance: by split, see ``cmad.preprocessing.manifest.label_summary``.
         language: what carries it.
         widths: by modality that comes as features.
         dtypes: likewise, as stored.

@@ -1,1 +1,1 @@
-"""Language models: where they lie, their tokens, their hidden states, and frames laid out by token."""
+"""Language models: where they lie, and how they are opened."""

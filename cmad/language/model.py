@@ -75,7 +75,7 @@ def load_model(folder: Path) -> Any:
     """
     import torch
 
-    from cmad.randomness import torch_seeded
+    from cmad.computing.randomness import torch_seeded
 
     _check_plain(folder / "config.json")
     # A model class draws initial weights before it loads: chance elsewhere must not notice.

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmad.batches import Batch
 from cmad.combinations import SAMPLERS
 from cmad.config.load import PRESETS
 from cmad.config.schema import Student
 from cmad.config.values import check_value
 from cmad.errors import UserError
 from cmad.network.network import Network
+from cmad.store.batches import Batch
 from cmad.store.store import Split
 from cmad.task import Task
 

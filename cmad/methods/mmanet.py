@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmad.combinations import COMBINATIONS, FULL
+from cmad.computing.precision import forward_pass
 from cmad.config.schema import bounded
 from cmad.errors import UserError
 from cmad.losses.cafd import similarities
@@ -29,8 +30,7 @@ from cmad.losses.mar import PAIRS
 from cmad.losses.task import per_record, records, task_loss
 from cmad.methods.method import Context, Step, chances, read_options
 from cmad.network.network import Encoded, Network, said
-from cmad.precision import forward_pass
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
 from cmad.task import Task
 
 # Below this sum of entropies the teacher has no doubt about any sample: all weigh the same.

@@ -22,19 +22,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad.batches import Batch
 from cmad.combinations import COMBINATIONS, MASKS, MODALITIES, combination_index
+from cmad.computing.precision import forward_pass
 from cmad.config.load import PRESETS
 from cmad.config.schema import bounded
 from cmad.errors import UserError
 from cmad.methods.method import Context, chances, read_options
+from cmad.methods.networks.frames import Frames, convolve
+from cmad.methods.networks.prompts import Prompts, cross_name
 from cmad.methods.task_only import TaskOnly
 from cmad.network.encoder import embed
-from cmad.network.frames import Frames, convolve
 from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
-from cmad.network.prompts import Prompts, cross_name
-from cmad.precision import forward_pass
+from cmad.store.batches import Batch
 
 
 @dataclass(frozen=True)

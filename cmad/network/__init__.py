@@ -1,1 +1,1 @@
-"""Teacher and student: one architecture."""
+"""Teacher and student: one architecture, and what it says of a split."""

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad.batches import Batch
 from cmad.language.model import Traits, load_model, traits
 from cmad.network.lengths import TOKENS, by_length
 from cmad.network.parts import in_parts
+from cmad.store.batches import Batch
 
 
 class TokenEncoder(nn.Module):

@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad import processes
-from cmad.batches import Batch, Stream
 from cmad.combinations import MODALITIES
+from cmad.computing import processes
+from cmad.computing.precision import forward_pass, in_full
 from cmad.config.schema import Network as Settings
 from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
 from cmad.network.parts import in_parts
 from cmad.network.perceiver import Perceiver
-from cmad.precision import forward_pass, in_full
+from cmad.store.batches import Batch, Stream
 
 
 @dataclass(frozen=True)

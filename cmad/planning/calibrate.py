@@ -14,12 +14,12 @@ from cmad.config.schema import Optimiser, Student
 from cmad.methods.method import Method
 from cmad.methods.task_only import TaskOnly
 from cmad.network.network import Network
+from cmad.network.predictions import predict_combinations
 from cmad.planning.shapes import Shapes, random_store
-from cmad.predictions import predict_combinations
 from cmad.store.store import Store
+from cmad.students.student import create_method
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Plan, fit
-from cmad.training.student import create_method
 from cmad.training.teacher_cache import TeacherCache
 
 # Batches grow fourfold until one calibration has taken so many seconds; the rest is extrapolated.

@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing
+from cmad.computing.randomness import torch_threads
 from cmad.config.load import load
 from cmad.config.schema import Config, Preset, Student, Teacher
-from cmad.device import choose_device
 from cmad.errors import UserError
 from cmad.methods.method import Method
 from cmad.planning.calibrate import (
@@ -32,8 +34,6 @@ from cmad.planning.markdown import Line, markdown
 from cmad.planning.measured import epochs_of, models_of, recorded, scaled
 from cmad.planning.memory import available, training_bytes
 from cmad.planning.shapes import Shapes, shapes_of
-from cmad.precision import computing
-from cmad.randomness import torch_threads
 
 MEASURED = "its last run here"
 SCALED_EPOCHS, SCALED_MODELS = f"{MEASURED}, scaled to these epochs", f"{MEASURED}, scaled to these models"

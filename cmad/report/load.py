@@ -31,7 +31,7 @@ class Cells:
     Attributes:
         dataset: its name.
         rows, seeds: the grid, in its order.
-        manifest: see ``cmad.store.manifest``.
+        manifest: see ``cmad.preprocessing.manifest``.
         models: variant, set, models, parameters (of one model); one row for each row of the grid.
         scores: variant, seed, combination, metric, value, n; one row for each cell of the grid,
             without combinations that no test sample has.

@@ -1,6 +1,6 @@
 """The store: a data set as memory-mapped ragged arrays, ready to be cut into batches.
 
-A folder with ``manifest.json`` (see ``cmad.store.manifest``), ``samples.csv`` (id, split, group),
+A folder with ``manifest.json`` (see ``cmad.preprocessing.manifest``), ``samples.csv`` (id, split, group),
 ``labels.npy``, for each modality ``<modality>.npy`` [sum of lengths, d], float32 or float16, and
 ``<modality>.offsets.npy`` [n + 1], and ``ceiling.npy`` [n, 7, K] for generated data. Samples stand
 in the order train, dev, test. Where the language encoder is trained with the network, ``language.npy``

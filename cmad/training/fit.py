@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cmad import processes
-from cmad.batches import collate
 from cmad.combinations import MASKS, combination_index, draw_combinations
+from cmad.computing import processes
+from cmad.computing.device import on_device
+from cmad.computing.randomness import generator, torch_seeded
 from cmad.config.schema import Optimiser
-from cmad.device import on_device
 from cmad.errors import UserError
 from cmad.methods.method import Method, Step
-from cmad.randomness import generator, torch_seeded
+from cmad.store.batches import collate
 from cmad.store.store import Split
 from cmad.training.optimiser import Adam, create_optimiser, learning_rate
 from cmad.training.scratch import Place
@@ -75,8 +75,8 @@ def fit(
 ) -> Fitted:
     """Train a method and keep the epoch that ``judge`` likes best, the first of equals.
 
-    All chance is seeded by the epoch (``cmad.randomness``), so a training that goes on from a finished
-    epoch ends with the bits of one that was never interrupted.
+    All chance is seeded by the epoch (``cmad.computing.randomness``), so a training that goes on from a
+    finished epoch ends with the bits of one that was never interrupted.
 
     Args:
         rows: samples of ``split`` to train on.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cmad.combinations import COMBINATIONS, FULL, contained
 from cmad.losses.task import task_loss
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
 from cmad.scores.metrics import scores
 from cmad.store.store import Split
 from cmad.task import Task

@@ -16,7 +16,7 @@ from cmad.files import whole_file
 from cmad.losses.task import task_loss
 from cmad.methods.method import TeacherRows
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
 from cmad.store.store import Split
 from cmad.task import Task
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cmad.combinations import MODALITIES
+from cmad.computing.randomness import torch_seeded
 from cmad.config.schema import Network as Settings
 from cmad.config.schema import Optimiser, PerModality, Student
 from cmad.network.network import Network
-from cmad.randomness import torch_seeded
 from cmad.store.store import Split
 from cmad.task import Task
 

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from cmad.batches import collate
 from cmad.combinations import FULL, combination_index
 from cmad.losses.task import task_loss
 from cmad.methods.method import Context, Step, TeacherRows
-from cmad.predictions import predict_combinations
+from cmad.network.predictions import predict_combinations
+from cmad.store.batches import collate
 from tests.generators.splits import CPU, draw_masks, make_split, random_lengths
 
 

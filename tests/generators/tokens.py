@@ -12,13 +12,13 @@ from cmad.config.load import load
 from cmad.config.schema import PerModality, Preprocess, Preset, Text
 from cmad.methods.method import Method
 from cmad.network.network import Network
-from cmad.store import prepare
-from cmad.store.prepare import prepare_store
+from cmad.preprocessing import prepare
+from cmad.preprocessing.prepare import prepare_store
 from cmad.store.store import Store, open_store
+from cmad.students.student import create_method, train_student
+from cmad.teachers.teacher import train_teacher
 from cmad.training.checkpoint import load_network, save_network
 from cmad.training.fit import Fitted
-from cmad.training.student import create_method, train_student
-from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, save_cache, teacher_cache
 from tests.generators.encoders import Kind, write_encoder
 from tests.generators.splits import CPU

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmad.combinations import MODALITIES
-from cmad.device import on_device
+from cmad.computing.device import on_device
 from cmad.store.store import Split
 
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing
+from cmad.computing.processes import joined
+from cmad.computing.randomness import torch_threads
 from cmad.config.schema import ExistingTeacher, Teacher
 from cmad.config.schema import Network as Settings
-from cmad.device import choose_device
 from cmad.errors import UserError
 from cmad.files import sha256, whole_folder
 from cmad.network.network import Network
-from cmad.precision import computing
-from cmad.processes import joined
-from cmad.randomness import torch_threads
 from cmad.store.store import Store, open_store
+from cmad.teachers.teacher import train_teacher
 from cmad.training.checkpoint import (
     checkpoint_name,
     disagreements,
@@ -27,7 +28,6 @@ from cmad.training.checkpoint import (
 from cmad.training.judge import teacher_judge
 from cmad.training.log import Logged, write_log
 from cmad.training.scratch import Place, Scratch, folder_digest, place, surroundings
-from cmad.training.teacher import train_teacher
 from cmad.training.teacher_cache import TeacherCache, cache_name, save_cache, teacher_cache
 
 

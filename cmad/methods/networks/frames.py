@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad.batches import Batch
 from cmad.combinations import MODALITIES
+from cmad.store.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def write_hidden_states(
     import torch
     from tqdm import tqdm
 
-    from cmad.randomness import torch_threads
+    from cmad.computing.randomness import torch_threads
 
     starts = np.cumsum(tokens.lengths) - tokens.lengths
     model = load_model(folder)

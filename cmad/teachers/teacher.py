@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
+from cmad.computing.randomness import torch_seeded
 from cmad.config.schema import Network as Settings
 from cmad.config.schema import Teacher
 from cmad.errors import UserError
 from cmad.methods.task_only import TaskOnly
-from cmad.randomness import torch_seeded
 from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Fitted, Plan, fit

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cmad.combinations import COMBINATIONS, MODALITIES, contained
 from cmad.config.schema import Preprocess
-from cmad.language.language import Language
+from cmad.preprocessing.clean import Cleaned
+from cmad.preprocessing.language import Language
 from cmad.raw.raw_data import RawData
 from cmad.splits import SPLITS
-from cmad.store.clean import Cleaned
 from cmad.task import Kind, Task
 
 

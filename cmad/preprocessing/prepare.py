@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 from cmad.config.schema import Preprocess
-from cmad.language.language import prepare_language
+from cmad.preprocessing.language import prepare_language
+from cmad.preprocessing.write import write_store
 from cmad.raw.read import read
-from cmad.store.write import write_store
 
 
 def prepare_store(raw_folder: Path, params: Preprocess, store_folder: Path) -> None:

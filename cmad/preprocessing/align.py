@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmad.language.tokenise import Tokens
+from cmad.preprocessing.tokenise import Tokens
 from cmad.raw.frames import frame_rows
 from cmad.raw.raw_data import Ragged, Words
 

@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cmad.device import repeatable
+from cmad.computing.device import repeatable
 from cmad.errors import UserError
 
 # Processors with products in bfloat16, as ``torch.cpu.get_capabilities`` calls them; the last is ARM's.

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from cmad.combinations import COMBINATIONS
+from cmad.computing.device import choose_device
+from cmad.computing.precision import computing
+from cmad.computing.processes import joined
+from cmad.computing.randomness import torch_threads
 from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
-from cmad.device import choose_device
 from cmad.files import sha256, whole_folder
-from cmad.precision import computing
-from cmad.processes import joined
-from cmad.randomness import torch_threads
 from cmad.store.store import open_store
+from cmad.students.keep import Cell, keep_model
+from cmad.students.student import create_method, train_student
 from cmad.training.checkpoint import checkpoint_name, load_network
-from cmad.training.keep import Cell, keep_model
 from cmad.training.log import Logged, write_log
 from cmad.training.scratch import Scratch, folder_digest, place, surroundings
-from cmad.training.student import create_method, train_student
 from cmad.training.teacher_cache import cache_name, load_cache
 
 

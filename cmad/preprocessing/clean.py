@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cmad.arrays import new_array
 from cmad.errors import UserError
-from cmad.language.align import ZERO, Placement, as_read, first_frames
+from cmad.preprocessing.align import ZERO, Placement, as_read, first_frames
 from cmad.raw.frames import Moments, blocks
 from cmad.raw.raw_data import Ragged
 

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from cmad.combinations import COMBINATIONS, FULL, contained
+from cmad.computing.randomness import torch_seeded
 from cmad.config.schema import Network as Settings
 from cmad.config.schema import Student
 from cmad.errors import UserError
 from cmad.methods.method import Context, Method, creator
 from cmad.network.network import Network
-from cmad.randomness import torch_seeded
 from cmad.store.store import Store
 from cmad.training.checkpoint import build_network
 from cmad.training.fit import Fitted, Plan, fit

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from cmad.batches import Batch
 from cmad.combinations import MODALITIES
+from cmad.computing.precision import forward_pass
 from cmad.errors import UserError
+from cmad.methods.networks.frames import Frames, convolve
 from cmad.network.encoder import embed
-from cmad.network.frames import Frames, convolve
 from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
-from cmad.precision import forward_pass
+from cmad.store.batches import Batch
 
 HEADS = (8, 5, 4)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from cmad.config.schema import Preprocess
 from cmad.errors import UserError
 from cmad.files import whole_folder
-from cmad.language.align import ZERO, as_read, first_frames
-from cmad.language.language import Language
+from cmad.preprocessing.align import ZERO, as_read, first_frames
+from cmad.preprocessing.clean import Cleaned, standard, unscaled, write_modality, write_tokens
+from cmad.preprocessing.language import Language
+from cmad.preprocessing.manifest import describe, to_json
 from cmad.raw.frames import Moments, moments
 from cmad.raw.raw_data import Ragged, RawData
 from cmad.splits import SPLITS
-from cmad.store.clean import Cleaned, standard, unscaled, write_modality, write_tokens
-from cmad.store.manifest import describe, to_json
 from cmad.task import Task
 
 # Language came as features: nothing was done to it.

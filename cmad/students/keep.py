@@ -12,8 +12,8 @@ from cmad.config.schema import Keep
 from cmad.config.schema import Network as Settings
 from cmad.network.network import Network
 from cmad.store.store import Store
+from cmad.students.kept import kept_name, run_on, save_kept
 from cmad.training.checkpoint import checkpoint_name, save_difference, save_network
-from cmad.training.kept import kept_name, run_on, save_kept
 
 
 @dataclass(frozen=True)

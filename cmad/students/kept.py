@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmad.batches import frame_numbers
 from cmad.combinations import FULL, MODALITIES
 from cmad.config.schema import Network as Settings
 from cmad.errors import UserError
 from cmad.files import whole_file
 from cmad.network.network import Network
-from cmad.predictions import predict_combinations, predict_dropped
+from cmad.network.predictions import predict_combinations, predict_dropped
+from cmad.store.batches import frame_numbers
 from cmad.store.store import Split, Store
 from cmad.training.checkpoint import checkpoint_name, disagreements, identity
 
@@ -58,7 +58,8 @@ def run_on(
 
     Args:
         combinations: those that it is for. Frames are dropped only if LAV is among them.
-        ratios, seed: see ``cmad.predictions.predict_dropped`` and ``cmad.batches.frame_numbers``.
+        ratios, seed: see ``predict_dropped`` of ``cmad.network.predictions`` and ``frame_numbers`` of
+            ``cmad.store.batches``.
         batch: samples encoded at once.
     """
     found = predict_combinations(network, split, batch, device, combinations)

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmad.batches import collate
 from cmad.combinations import COMBINATIONS, MASKS, contained
 from cmad.network.network import Network
+from cmad.store.batches import collate
 from cmad.store.store import Split
 
 
@@ -78,7 +78,7 @@ def predict_dropped(
     Samples see what they natively have, less the dropped frames. Leaves the network's mode alone.
 
     Args:
-        numbers: by modality, ``cmad.batches.frame_numbers`` of the split.
+        numbers: by modality, ``cmad.store.batches.frame_numbers`` of the split.
     """
     training = network.training
     network.eval()

@@ -9,11 +9,11 @@ import numpy as np
 from cmad.arrays import new_array
 from cmad.config.schema import Preprocess, Text
 from cmad.errors import UserError
-from cmad.language.align import Placement, by_tokens
 from cmad.language.find import find, weights_checksum
-from cmad.language.frozen import write_hidden_states
 from cmad.language.model import traits
-from cmad.language.tokenise import Tokeniser, Tokens, from_ids, from_texts, from_words, load_tokeniser
+from cmad.preprocessing.align import Placement, by_tokens
+from cmad.preprocessing.frozen import write_hidden_states
+from cmad.preprocessing.tokenise import Tokeniser, Tokens, from_ids, from_texts, from_words, load_tokeniser
 from cmad.raw.raw_data import Ragged, RawData, Words
 
 

@@ -1,0 +1,1 @@
+"""How and where is computed: device, precision, processes, chance."""

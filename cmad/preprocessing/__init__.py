@@ -1,0 +1,1 @@
+"""From raw files to the store: checks, text to language, scaling, what the manifest says."""

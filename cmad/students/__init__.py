@@ -1,0 +1,1 @@
+"""The students of a data set, comparison systems among them."""
