@@ -49,7 +49,8 @@ def peak_of(work: Callable[[], object]) -> float:
     """Do something; the peak beyond what the process held before, MiB.
 
     Pages of memory-mapped files do not count where the system tells them apart, for it takes them back
-    when it needs them.
+    when it needs them. Nor does what the process had given back and glibc still held; a fresh process under
+    ``ALLOCATOR`` has none of that.
     """
     resident, own = resident_peak(), _own()
     with _Watch() as watch:
