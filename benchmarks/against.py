@@ -16,7 +16,7 @@ from benchmarks.epochs import (
     prepare,
     project_epoch,
     shown_share,
-    with_stock_dropout,
+    with_project_dropout,
 )
 from benchmarks.section import WITHOUT_TEXT, Measured, Options, Section, has_text_extra, table, tell
 from benchmarks.shapes import Shape, all_shapes
@@ -61,7 +61,9 @@ def compare(shape: Shape, repeats: int) -> Comparison:
         case = prepare(shape, Path(name))
         data = padded(case)
         # Not timed, with the same dropout in both; the project's own warms up.
-        difference = disagreement(project_epoch(case), plain_epoch(case, data, _student(shape, case.store)))
+        difference = disagreement(
+            project_epoch(case), plain_epoch(case, data, with_project_dropout(_student(shape, case.store)))
+        )
         if not difference <= TOLERANCE:
             raise UserError(
                 f"{shape.title}: the implementations differ by {difference:.1e}, more than {TOLERANCE:.0e}; "
@@ -70,7 +72,7 @@ def compare(shape: Shape, repeats: int) -> Comparison:
         project, plain = [], []
         for repeat in range(repeats):
             project.append(project_epoch(case))
-            plain.append(plain_epoch(case, data, with_stock_dropout(_student(shape, case.store))))
+            plain.append(plain_epoch(case, data, _student(shape, case.store)))
             ours, theirs = project[-1].whole.processor, plain[-1].whole.processor
             tell(
                 f"{shape.name}, repeat {repeat + 1} of {repeats}: project {ours:.1f} s, plain {theirs:.1f} s"

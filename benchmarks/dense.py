@@ -138,7 +138,7 @@ def attend(block: CrossAttention | SelfAttention, x: Tensor, context: Tensor, va
     """Multi-head attention: queries [B, N, D], keys and values from context [B, T, D]; [B, N, D]."""
     queries = split_heads(block.query(x), block.heads)
     keys, values = (split_heads(both, block.heads) for both in block.key_value(context).chunk(2, dim=-1))
-    scores = torch.einsum("bhnd,bhtd->bhnt", queries, keys) * block.head_width**-0.5
+    scores = torch.einsum("bhnd,bhtd->bhnt", queries, keys) * queries.shape[-1] ** -0.5
     if valid is not None:
         scores = scores.masked_fill(~valid[:, None, None, :], -torch.finfo(scores.dtype).max)
     read = torch.einsum("bhnt,bhtd->bhnd", scores.softmax(dim=-1), values)

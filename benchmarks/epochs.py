@@ -18,7 +18,7 @@ from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinati
 from cmad.computing.device import on_device
 from cmad.computing.randomness import generator, torch_seeded
 from cmad.methods.cmad import Cmad
-from cmad.network.dropout import ReluDropout
+from cmad.network.dropout import kept
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.store import Store
@@ -136,12 +136,23 @@ def project_epoch(case: Case) -> Epoch:
     return Epoch(now(device) - start - evaluation, evaluation, losses, outputs[0])
 
 
-def with_stock_dropout(network: Network) -> Network:
-    """The network with the fusion transformer's ReLU and dropout as torch has them, as plain as the rest."""
+class _ProjectDropout(nn.Module):
+    # In the place of a stock layer's ReLU: that and its dropout as the project draws it.
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = inputs.relu()
+        return hidden * kept(hidden, self.p) / (1 - self.p) if self.training else hidden
+
+
+def with_project_dropout(network: Network) -> Network:
+    """The network with stock fusion layers that draw the dropout behind their ReLU as the project does."""
     for layer in network.fusion.transformer.layers:
         assert isinstance(layer, nn.TransformerEncoderLayer)
-        assert isinstance(layer.activation, ReluDropout)
-        layer.dropout.p, layer.activation = layer.activation.p, nn.ReLU()
+        layer.activation, layer.dropout.p = _ProjectDropout(layer.dropout.p), 0.0
     return network
 
 
@@ -150,7 +161,7 @@ def plain_epoch(case: Case, data: Padded, student: Network) -> Epoch:
 
     Args:
         data: padded beforehand and not at the plain implementation's expense.
-        student: from ``fresh_network``, with the dropout of ``project_epoch``; or ``with_stock_dropout``.
+        student: from ``fresh_network``; ``with_project_dropout`` to get the losses of ``project_epoch``.
     """
     settings = case.shape.student
     optimiser = create_optimiser(student, settings.optimiser)

@@ -19,7 +19,7 @@ from benchmarks.epochs import (
     plain_epoch,
     prepare,
     project_epoch,
-    with_stock_dropout,
+    with_project_dropout,
 )
 from benchmarks.section import Measured, Options, Section, table, tell
 from benchmarks.shapes import MOSEI, Shape, iemocap, mosei
@@ -104,9 +104,7 @@ def compare(shape: Shape, repeats: int, device: torch.device, beside: bool) -> F
         kinds[SINGLE] = lambda: _in("float32", device, lambda: project_epoch(case))
         if has_bf16(device):
             kinds[HALF] = lambda: _in("bf16", device, lambda: project_epoch(case))
-        kinds[PLAIN] = lambda: _in(
-            "float32", device, lambda: plain_epoch(case, data, with_stock_dropout(_student(case)))
-        )
+        kinds[PLAIN] = lambda: _in("float32", device, lambda: plain_epoch(case, data, _student(case)))
         found: dict[str, list[Epoch]] = {kind: [] for kind in kinds}
         memory = dict.fromkeys(kinds, 0.0)
         for repeat in range(repeats + 1):
@@ -127,7 +125,7 @@ def checked(case: Case, data: Padded, cpu: Case | None) -> dict[str, float]:
         UserError: further than they may.
     """
     with computing("float32", case.device):
-        plain = plain_epoch(case, data, _student(case))
+        plain = plain_epoch(case, data, with_project_dropout(_student(case)))
         found = {"plain": disagreement(project_epoch(case), plain)}
         if cpu is not None:
             found["CPU"] = disagreement(*(project_epoch(without_dropout(each)) for each in (case, cpu)))

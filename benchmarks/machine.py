@@ -1,5 +1,6 @@
 """On what something was measured."""
 
+import os
 import platform
 import re
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Machine:
         instructions: what torch's own kernels use of the processor, such as "AVX512": virtual machines
             have fewer under the same name.
         gpu: its name; None where none is measured.
+        allocator: what glibc's was told by ``GLIBC_TUNABLES``, as ``make benchmark`` does.
     """
 
     processor: str
@@ -33,6 +35,7 @@ class Machine:
     system: str
     instructions: str
     gpu: str | None = None
+    allocator: str = ""
 
 
 def this_machine(cores: int, threads: int, gpu: bool = False) -> Machine:
@@ -55,6 +58,7 @@ def this_machine(cores: int, threads: int, gpu: bool = False) -> Machine:
         platform.platform(terse=True),
         torch.backends.cpu.get_cpu_capability(),
         torch.cuda.get_device_name() if gpu else None,
+        os.environ.get("GLIBC_TUNABLES", ""),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # glibc keeps freed blocks below a threshold that it moves by itself, so a process grows with the number
 # of its steps. A fixed threshold makes the peak that of what is in use.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "GLIBC_TUNABLES": ""}
 # Seconds between two looks.
 _OFTEN = 0.002
 

@@ -76,8 +76,9 @@ def markdown(title: str, sections: Iterable[Section], entries: Mapping[str, Entr
 def _origin(entry: Entry) -> str:
     machine = entry.machine
     gpu = "" if machine.gpu is None else f"{machine.gpu} beside "
+    allocator = f", {machine.allocator}" if machine.allocator else ""
     return (
         f"Measured {entry.date} in {entry.seconds:.0f} s by `{entry.command}` on {gpu}{machine.processor}\n"
         f"({machine.instructions}), {machine.cores} cores, {machine.threads} thread(s), "
-        f"torch {machine.torch}, Python {machine.python},\n{machine.system}."
+        f"torch {machine.torch}, Python {machine.python},\n{machine.system}{allocator}."
     )

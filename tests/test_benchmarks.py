@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from benchmarks import (
     against,
@@ -42,7 +41,7 @@ from benchmarks.epochs import (
     prepare,
     project_epoch,
     steps,
-    with_stock_dropout,
+    with_project_dropout,
 )
 from benchmarks.exponents import exponent, verdict
 from benchmarks.machine import Machine, this_machine
@@ -81,7 +80,7 @@ def tiny(shape: Shape) -> Shape:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_project_and_plain_agree(shape: Shape, tmp_path: Path) -> None:
     case = prepare(tiny(shape), tmp_path)
-    student = fresh_network(case.shape, case.store, "student")
+    student = with_project_dropout(fresh_network(case.shape, case.store, "student"))
     ours, theirs = project_epoch(case), plain_epoch(case, padded(case), student)
     assert disagreement(ours, theirs) <= 1e-5
     assert ours.outputs.shape == (7, 9, case.store.task.outputs)
@@ -93,23 +92,26 @@ def test_a_training_that_differs_is_seen(tmp_path: Path) -> None:
     case = prepare(tiny(mosei()), tmp_path)
     settings = replace(case.shape.student, sigma=0.2)
     other = replace(case, shape=replace(case.shape, student=settings))
-    student = fresh_network(case.shape, case.store, "student")
+    student = with_project_dropout(fresh_network(case.shape, case.store, "student"))
     assert disagreement(project_epoch(case), plain_epoch(other, padded(case), student)) > 1e-5
 
 
 def test_stock_dropout_draws_otherwise_and_means_the_same(tmp_path: Path) -> None:
     case = prepare(tiny(mosei()), tmp_path)
-    students = [fresh_network(case.shape, case.store, "student") for _ in range(2)]
-    with_stock_dropout(students[1])
-    dropouts = [m for m in students[1].fusion.transformer.modules() if isinstance(m, nn.Dropout)]
-    assert {module.p for module in dropouts} == {case.shape.network.transformer_dropout}
+    student, shared = (fresh_network(case.shape, case.store, "student") for _ in range(2))
+    with_project_dropout(shared)
     tokens = torch.linspace(-1, 1, 6 * 3 * 96).view(6, 3, 96)
-    trained = []
-    for student in students:
-        with torch_seeded(0, "dropout"):
-            trained.append(student.train().fusion(tokens))
-    assert not torch.equal(*trained)
-    assert torch.equal(*(student.eval().fusion(tokens) for student in students))
+    for training, alike in ((True, False), (False, True)):
+        found = []
+        for network, stock in ((student, False), (shared, True), (student, True)):
+            fusion = network.train(training).fusion
+            with torch_seeded(0, "dropout"):
+                if stock:
+                    found.append(fusion.dropout(fusion.linear(fusion.transformer(tokens).flatten(1))).relu())
+                else:
+                    found.append(fusion(tokens))
+        assert torch.allclose(found[0], found[1], atol=1e-5)
+        assert torch.allclose(found[0], found[2], atol=1e-5) == alike
 
 
 def test_precision_is_told_in_words_and_numbers() -> None:

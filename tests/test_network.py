@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks import dense
+from benchmarks.epochs import with_project_dropout
 from cmad.combinations import MASKS, MODALITIES, SAMPLERS, combination_index, draw_combinations
 from cmad.config.schema import PerModality
 from cmad.losses.mar import Banks, mar_weights, mean_difficulty
@@ -144,10 +146,11 @@ def test_train_mode_equals_the_dense_computation_under_the_same_dropout() -> Non
     network = make_network().train()
     split = make_split(random_lengths(9, np.random.default_rng(0)))
     outputs = []
-    for run in (fast, plain):
+    shared = with_project_dropout(copy.deepcopy(network))
+    for run, own in ((fast, network), (plain, shared)):
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            outputs.append(run(network, split, split.has).outputs)
+            outputs.append(run(own, split, split.has).outputs)
     assert_near(outputs[0], outputs[1], 1e-5, "z")
     assert (outputs[0] - fast(network.eval(), split, split.has).outputs).abs().max() > 1e-3
 

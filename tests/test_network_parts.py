@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cmad.network.attention import Context, mix, read
+from cmad.network.attention import Context, attend_within, by_head, read
 from cmad.network.convolution import convolve, pick_spread
 from cmad.network.dropout import ReluDropout, kept
+from cmad.network.feed_forward import Gated, feed_forward
 from cmad.network.lengths import by_length
 from cmad.network.perceiver import Perceiver
 
@@ -75,12 +76,65 @@ def test_reading_is_attention_and_so_is_its_gradient(rows: int) -> None:
     assert torch.autograd.gradcheck(ours, (queries, *frames))
 
 
-def test_mixing_is_attention_and_so_is_its_gradient() -> None:
-    given = [drawn(2, 3, 4, 5, seed=seed) for seed in range(3)]
-    queries, keys, values = (each.transpose(1, 2) for each in given)
-    wanted = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-    assert (mix(*given) - wanted.transpose(1, 2)).abs().max() < 1e-12
-    assert torch.autograd.gradcheck(mix, given)
+@pytest.mark.parametrize("cached", [1, 10**6])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_attention_within_is_the_stock_one_and_so_is_its_gradient(
+    rows: int, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One head at a time, and all at once."""
+    monkeypatch.setattr("cmad.network.attention.CACHED", {"cpu": cached})
+    given = drawn(rows, 3, 6), drawn(3 * 4 * 5, 6, seed=1), drawn(6, 4 * 5, seed=2), drawn(6, seed=3)
+
+    def ours(latents: Tensor, joint: Tensor, out: Tensor, shift: Tensor) -> Tensor:
+        return attend_within(latents, joint, out, shift, 4)
+
+    def plain(latents: Tensor, joint: Tensor, out: Tensor, shift: Tensor) -> Tensor:
+        q, k, v = ((latents @ part.T).view(rows, 3, 4, 5).transpose(1, 2) for part in joint.chunk(3))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2) @ out.T + shift
+
+    assert torch.allclose(ours(*given), plain(*given), atol=1e-12)
+    pull = drawn(rows, 3, 6, seed=4).detach()
+    for one, other in zip(
+        *(torch.autograd.grad((f(*given) * pull).sum(), given) for f in (ours, plain)), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-12)
+    assert torch.autograd.gradcheck(ours, given)
+
+
+@pytest.mark.parametrize(("width", "wanted"), [(2, 5), (5, 2)])
+def test_products_by_head_are_those_and_so_are_their_gradients(width: int, wanted: int) -> None:
+    given = drawn(4, 3, width), drawn(3, width, wanted, seed=1)
+    found = by_head(*given)
+    assert found.is_contiguous()
+    assert torch.allclose(found, torch.einsum("rhn,hnm->rhm", *given), atol=1e-12)
+    assert torch.autograd.gradcheck(by_head, given)
+
+
+@pytest.mark.parametrize("average", [1, 3])
+@pytest.mark.parametrize(("width", "inner", "last"), [(5, 6, 7), (8, 8, 8), (5, 8, 16), (16, 6, 5)])
+def test_feed_forward_is_that_and_so_is_its_gradient(width: int, inner: int, last: int, average: int) -> None:
+    """Of widths that are a whole number of vectors and that are not."""
+    first, second = nn.Linear(width, 2 * inner).double(), nn.Linear(inner, last).double()
+    weights = [*first.parameters(), *second.parameters()]
+    rows = drawn(6, width)
+
+    def plain(rows: Tensor) -> Tensor:
+        value, gate = first(rows).chunk(2, dim=1)
+        return second(value * F.gelu(gate)).view(-1, average, last).mean(1)
+
+    def ours(rows: Tensor) -> Tensor:
+        return feed_forward(rows, first, second, Gated(), average)
+
+    assert torch.allclose(ours(rows), plain(rows), atol=1e-12)
+    pull = drawn(6 // average, last, seed=1).detach()
+    gradients = [torch.autograd.grad((f(rows) * pull).sum(), (rows, *weights)) for f in (ours, plain)]
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_a_perceiver_takes_no_rows() -> None:
+    perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5)
+    assert perceiver(torch.zeros(0, 4, 8), torch.zeros(0, 4, dtype=torch.bool)).shape == (0, 8)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -137,26 +191,36 @@ def test_a_perceiver_does_not_depend_on_its_groups(padding: int, monkeypatch: py
     assert (outputs[0][1] * ~valid[..., None]).abs().max() == 0
 
 
-def test_dropout_keeps_its_share_scales_it_and_passes_gradient_where_it_kept() -> None:
-    module = ReluDropout(0.1)
-    inputs = torch.linspace(-1, 1, 200_001, dtype=torch.float64).requires_grad_()
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_dropout_keeps_its_share_scales_it_and_passes_gradient_where_it_kept(kind: torch.dtype) -> None:
+    # p is rounded to 6554 of 65536.
+    between, scale = ReluDropout(0.1), 65536 / (65536 - 6554)
+    inputs = torch.linspace(-1, 1, 200_001, dtype=torch.float64).to(kind)[None]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        outputs = module(inputs.clone())
-        again = module(inputs.clone())
+        outputs, held = between.forward(inputs.clone())
+        again, _ = between.forward(inputs.clone())
         torch.manual_seed(0)
-        same = module(inputs.clone())
+        same, _ = between.forward(inputs.clone())
     positive = inputs > 0
+    assert outputs.dtype == kind
     assert torch.equal(outputs, same)
     assert not torch.equal(outputs, again)
     assert not outputs[~positive].any()
     passed = outputs[positive] > 0
     # Five standard deviations of a share of 100000.
     assert float(passed.double().mean()) == pytest.approx(0.9, abs=5 * (0.09 / 1e5) ** 0.5)
-    assert torch.allclose(outputs[positive][passed], inputs[positive][passed] / 0.9)
-    (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
-    assert torch.allclose(gradient, (outputs > 0).double() / 0.9)
-    assert torch.equal(module.eval()(inputs), inputs.relu())
+    close = 1e-6 if kind != torch.bfloat16 else 2**-7
+    assert torch.allclose(outputs[positive][passed], inputs[positive][passed] * scale, rtol=close)
+    gradient = between.backward(torch.ones_like(outputs), held)
+    assert torch.allclose(gradient, (outputs > 0) * torch.tensor(scale, dtype=kind), rtol=close)
+
+
+def test_without_dropout_it_is_relu_and_draws_nothing() -> None:
+    inputs, before = torch.linspace(-1, 1, 9)[None], torch.get_rng_state()
+    outputs, _ = ReluDropout(0.0).forward(inputs.clone())
+    assert torch.equal(outputs, inputs.relu())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(("p", "share"), [(0.0, 1.0), (0.75, 0.25), (0.5, 0.5)])

@@ -1,7 +1,7 @@
 """What of the networks is in bfloat16; outputs and gradients are those of float32 but for rounding."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,8 +14,9 @@ from cmad.computing.precision import computing
 from cmad.computing.randomness import torch_seeded
 from cmad.methods.mmanet import Head
 from cmad.methods.networks.cross_modal import CrossModalNetwork
-from cmad.network.attention import Context, mix, read
+from cmad.network.attention import Context, attend_within, by_head, read
 from cmad.network.dropout import ReluDropout
+from cmad.network.feed_forward import feed_forward
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.batches import collate
@@ -91,32 +92,37 @@ def test_reading_and_its_gradient(rows: int) -> None:
         assert_near(got, wanted, 0.01)
 
 
-def test_mixing_and_its_gradient() -> None:
-    given = [drawn(2, 3, 4, 5, seed=seed) for seed in range(3)]
-
+def assert_near_under_autocast(function: Any, given: list[Tensor]) -> None:
     def autocast(*given: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return mix(*(each.bfloat16() for each in given))
+            return cast(Tensor, function(*given))
 
     found = with_gradients(autocast, given)
-    assert found[0].dtype == torch.float32
-    for got, wanted in zip(found, with_gradients(mix, given), strict=True):
-        assert_near(got, wanted, 0.01)
+    assert found[0].dtype == torch.bfloat16
+    for got, wanted in zip(found, with_gradients(function, given), strict=True):
+        assert_near(got, wanted, 0.02)
 
 
-def test_relu_with_dropout_and_its_gradient() -> None:
-    module, inputs = ReluDropout(0.25), drawn(50, 40, seed=0)
-    found = []
-    for kind in (torch.bfloat16, torch.float32):
+def test_attention_within_and_its_gradient() -> None:
+    given = [drawn(9, 3, 6, seed=0), drawn(60, 6, seed=1) / 3, drawn(6, 20, seed=2), drawn(6, seed=3)]
+    assert_near_under_autocast(partial(attend_within, heads=4), given)
+
+
+def test_products_by_head_and_their_gradient() -> None:
+    assert_near_under_autocast(by_head, [drawn(9, 3, 6, seed=0), drawn(3, 6, 8, seed=1)])
+
+
+def test_feed_forward_with_dropout_and_its_gradient() -> None:
+    with torch_seeded(0, "layers"):
+        first, second = torch.nn.Linear(16, 64, dtype=torch.bfloat16).float(), torch.nn.Linear(64, 16)
+
+    def dropped(rows: Tensor) -> Tensor:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            found.append(with_gradients(lambda x, kind=kind: module(x.to(kind, copy=True)), [inputs]))
-    (half, of_half), (single, of_single) = found
-    assert half.dtype == torch.bfloat16
-    # The same numbers are kept.
-    assert torch.equal(half > 0, single > 0)
-    assert_near(half, single, 0.005)
-    assert_near(of_half, of_single, 0.005)
+            return feed_forward(rows, first, second, ReluDropout(0.25))
+
+    # Weights and rows of whole bfloat16 numbers: ReLU passes the same ones in either precision.
+    assert_near_under_autocast(dropped, [drawn(50, 16, seed=0).bfloat16().float()])
 
 
 def shared(micro_batch: int | None, **changes: Any) -> Network:

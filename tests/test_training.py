@@ -379,6 +379,31 @@ def test_a_combination_that_no_sample_has_cannot_be_customised(demo: World) -> N
         demo.fit("dropout", store, demo.preset.student, combination=COMBINATIONS.index("LV"))
 
 
+@pytest.mark.parametrize("clip", [1e-3, 0.5, 1e6])
+def test_clipping_is_torchs_own(clip: float) -> None:
+    """Where it cuts, and where there is nothing to cut."""
+    settings = ConfigOptimiser(
+        name="adamw", learning_rate=0.01, weight_decay=0.1, milestones=(), clip=clip, renew_each_epoch=False
+    )
+    found = []
+    for own in (True, False):
+        with torch_seeded(0, "test"):
+            # The second has no gradient.
+            network = nn.ModuleList([nn.Linear(5, 5), nn.Linear(5, 5)])
+        optimiser = create_optimiser(network, settings)
+        for step in range(3):
+            network.zero_grad()
+            network[0](torch.full((4, 5), 1.0 + step)).square().sum().backward()
+            if own:
+                optimiser.step(clip)
+            else:
+                nn.utils.clip_grad_norm_(network.parameters(), clip)
+                optimiser.step()
+        found.append(network.state_dict())
+    for key, weight in found[0].items():
+        assert torch.allclose(weight, found[1][key], rtol=1e-6, atol=1e-8), key
+
+
 @pytest.mark.parametrize(("name", "stock"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_the_optimiser_is_torchs_own_to_the_bit(
     name: Literal["adam", "adamw"], stock: type[torch.optim.Adam]

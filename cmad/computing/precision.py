@@ -89,3 +89,16 @@ def has_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in _PROCESSORS)
+
+
+@contextmanager
+def cast_as_autocast(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors as ``torch.autocast`` would cast them for a product; inside this scope it does no more.
+
+    For ``torch.autograd.Function``, whose two passes are to be in one precision.
+    """
+    kind = tensors[0].device.type
+    if torch.is_autocast_enabled(kind):
+        tensors = tuple(each.to(torch.get_autocast_dtype(kind)) for each in tensors)
+    with torch.autocast(kind, enabled=False):
+        yield tensors

@@ -1,10 +1,10 @@
-"""The two inner loops of the Perceiver, with their gradients written out.
+"""The inner loops of the Perceiver's attention, with their gradients written out.
 
 Left to autograd they would be several times as many passes over memory: scores, masks and weights of
 all heads are the largest tensors of the network.
 
-Under autocast both go on in float32. Groups come in ever new shapes, and for each of them a CPU prepares
-its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
+Under autocast scores and weights stay in float32. Groups come in ever new shapes, and for each of them a CPU
+prepares its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Numbers between the sums of ``mix`` that are made at once, by type of device: what the cache next to a
-# processor's core holds, and on a GPU as many as come.
-CACHED: Mapping[str, int] = {"cpu": 200_000, "cuda": 10**15}
+from cmad.computing.precision import cast_as_autocast
+
+# Numbers between the sums of ``attend_within`` that are made at once, by type of device: what the cache next
+# to a processor's core holds, and on a GPU as many as come.
+CACHED: Mapping[str, int] = {"cpu": 500_000, "cuda": 10**15}
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,34 @@ def read(queries: Tensor, contexts: Sequence[Context]) -> Tensor:
     biases = [context.bias for context in contexts]
     frames = [context.frames for context in contexts]
     with torch.autocast(queries.device.type, enabled=False):
-        every = _single(queries.expand(rows, -1, -1), *frames)
+        every = [_single(each) for each in (queries.expand(rows, -1, -1), *frames)]
         return _Read.apply(every[0], biases, *every[1:])  # type: ignore[no-untyped-call]
 
 
-def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of few to few, all [P, N, H, d_h]; queries come scaled.
+def by_head(rows: Tensor, weights: Tensor) -> Tensor:
+    """A product for each head: rows [R, H, n] by weights [H, n, m] to [R, H, m]."""
+    with cast_as_autocast(rows, weights) as given:
+        return _ByHead.apply(*given)  # type: ignore[no-untyped-call]
 
-    Products of such size are not worth a matrix product for each head.
+
+def attend_within(rows: Tensor, joint: Tensor, out: Tensor, shift: Tensor, heads: int) -> Tensor:
+    """Attention of a few to each other, without bias but the last.
+
+    Args:
+        rows: [P, N, D].
+        joint: weights of queries, keys and values, one below the other, [3 H d_h, D].
+        out, shift: the last layer, [D, H d_h] and [D].
+
+    Returns:
+        [P, N, D].
     """
-    return _Mix.apply(*_single(queries, keys, values))  # type: ignore[no-untyped-call]
+    with cast_as_autocast(rows, joint, out, shift) as given:
+        return _Within.apply(*given, heads)  # type: ignore[no-untyped-call]
 
 
-def _single(*tensors: Tensor) -> list[Tensor]:
-    """In float32, or whatever more they are in."""
-    return [each.to(torch.promote_types(each.dtype, torch.float32)) for each in tensors]
+def _single(tensor: Tensor) -> Tensor:
+    """In float32, or whatever more it is in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class _Read(torch.autograd.Function):
@@ -97,44 +112,69 @@ class _Read(torch.autograd.Function):
         return (of_queries, None, *of_frames)
 
 
-class _Mix(torch.autograd.Function):
-    # [P, queries, keys, H, d_h], of which the products of heads are summed over d_h. That is many times as
-    # much as goes in and comes out, so a few rows at a time, while the processor's cache holds them.
-
+class _ByHead(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        weights = queries.new_empty(*queries.shape[:2], *keys.shape[1:3])
-        mixed = torch.empty_like(queries, memory_format=torch.contiguous_format)
-        rows = _rows_at_once(weights, queries)
-        for query, key, value, weight, out in _cut(rows, queries, keys, values, weights, mixed):
-            torch.softmax((query[:, :, None] * key[:, None]).sum(-1), 2, out=weight)
-            torch.sum(weight[..., None] * value[:, None], 2, out=out)
-        ctx.save_for_backward(queries, keys, values, weights)
-        return mixed
+    def forward(ctx: Any, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        return torch.bmm(rows.transpose(0, 1), weights).transpose(0, 1).contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        given = ctx.saved_tensors
-        found = tuple(torch.empty_like(each, memory_format=torch.contiguous_format) for each in given[:3])
-        rows = _rows_at_once(given[3], given[0])
-        for query, key, value, weight, pull, *outs in _cut(rows, *given, gradient, *found):
-            of_weights = (pull[:, :, None] * value[:, None]).sum(-1)
-            of_scores = _through_softmax(of_weights, weight, 2)[..., None]
-            torch.sum(of_scores * key[:, None], 2, out=outs[0])
-            torch.sum(of_scores * query[:, :, None], 1, out=outs[1])
-            torch.sum(weight[..., None] * pull[:, :, None], 1, out=outs[2])
-        return found
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        rows, weights = ctx.saved_tensors
+        given, pull = rows.transpose(0, 1), gradient.transpose(0, 1)
+        # Of both widths the larger is to be the inner one, which is twice as fast.
+        if given.shape[2] > pull.shape[2]:
+            of_weights = torch.bmm(pull.mT, given).mT
+        else:
+            of_weights = torch.bmm(given.mT, pull)
+        return torch.bmm(pull, weights.mT).transpose(0, 1), of_weights
 
 
-def _rows_at_once(weights: Tensor, queries: Tensor) -> int:
-    """So many rows that their products are about ``CACHED`` numbers."""
-    each = weights[0].numel() * queries.shape[-1] if len(weights) else 1
-    return max(1, CACHED[weights.device.type] // each)
+class _Within(torch.autograd.Function):
+    # The P rows are innermost, which makes long vectors of them: queries, keys and values are [H, d_h, N, P],
+    # weights [H, N, N, P]. Their products are many times as much as goes in and comes out, so some heads at a
+    # time, while the processor's cache holds them.
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, joint: Tensor, out: Tensor, shift: Tensor, heads: int) -> Tensor:
+        count, few, width = rows.shape
+        given = rows.transpose(0, 1).reshape(-1, width)
+        every = _single(joint @ given.t()).view(3, heads, out.shape[1] // heads, few, count)
+        mixed, weights = torch.empty_like(every[0]), every.new_empty(heads, few, few, count)
+        scale = every.shape[2] ** -0.5
+        for query, key, value, weight, found in _some_heads(*every, weights, mixed):
+            scores = (query[:, :, :, None] * key[:, :, None]).sum(1).mul_(scale)
+            torch.softmax(scores, 2, out=weight)
+            torch.sum(weight[:, None] * value[:, :, None], 3, out=found)
+        joined = mixed.view(out.shape[1], few * count).to(rows.dtype)
+        ctx.save_for_backward(given, joint, out, every, weights, joined)
+        return torch.addmm(shift, joined.t(), out.t()).view(few, count, width).transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        given, joint, out, every, weights, joined = ctx.saved_tensors
+        few, count = every.shape[3:]
+        pulled = gradient.transpose(0, 1).reshape(given.shape)
+        pulls = _single(out.t() @ pulled.t()).view(every.shape[1:])
+        found, scale = torch.empty_like(every), every.shape[2] ** -0.5
+        for query, key, value, weight, pull, *outs in _some_heads(*every, weights, pulls, *found):
+            of_weights = (pull[:, :, :, None] * value[:, :, None]).sum(1)
+            of_scores = _through_softmax(of_weights, weight, 2).mul_(scale)[:, None]
+            torch.sum(of_scores * key[:, :, None], 3, out=outs[0])
+            torch.sum(of_scores * query[:, :, :, None], 2, out=outs[1])
+            torch.sum(weight[:, None] * pull[:, :, :, None], 2, out=outs[2])
+        of_joint = found.view(len(joint), few * count).to(given.dtype)
+        of_rows = (of_joint.t() @ joint).view(few, count, len(out)).transpose(0, 1)
+        return of_rows, of_joint @ given, pulled.t() @ joined.t(), pulled.sum(0), None
 
 
-def _cut(rows: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
+def _some_heads(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """So many heads at once that their products are about ``CACHED`` numbers."""
+    each = query[0].numel() * query.shape[2]
+    heads = max(1, CACHED[query.device.type] // max(1, each))
+    return zip(*(torch.split(tensor, heads) for tensor in (query, *others)), strict=True)
 
 
 def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:

@@ -1,9 +1,12 @@
 """From the three tokens of a sample to its fused representation E (spec section 1)."""
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from cmad.config.schema import Network as Settings
 from cmad.network.dropout import ReluDropout
+from cmad.network.feed_forward import feed_forward
 
 
 class Fusion(nn.Module):
@@ -18,13 +21,21 @@ class Fusion(nn.Module):
             settings.transformer_dropout,
             batch_first=True,
         )
-        # The stock feed-forward block applies the one, then the other. Dropout of 0 draws nothing.
-        layer.activation = ReluDropout(settings.transformer_dropout)
-        layer.dropout.p = 0.0
         self.transformer = nn.TransformerEncoder(layer, settings.fusion_layers, enable_nested_tensor=False)
         self.linear = nn.Linear(3 * settings.width, settings.width)
         self.dropout = nn.Dropout(settings.fusion_dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens U [B, 3, D] to E [B, D]."""
-        return self.dropout(self.linear(self.transformer(tokens).flatten(1))).relu()
+        for layer in self.transformer.layers:
+            tokens = _encode(cast(nn.TransformerEncoderLayer, layer), tokens)
+        return self.dropout(self.linear(tokens.flatten(1))).relu()
+
+
+def _encode(layer: nn.TransformerEncoderLayer, tokens: Tensor) -> Tensor:
+    """The stock layer, but for its feed-forward block."""
+    attended, _ = layer.self_attn(tokens, tokens, tokens, need_weights=False)
+    tokens = layer.norm1(tokens + layer.dropout1(attended))
+    between = ReluDropout(layer.dropout.p if layer.training else 0.0)
+    fed = feed_forward(tokens.flatten(0, 1), layer.linear1, layer.linear2, between)
+    return cast(Tensor, layer.norm2(tokens + layer.dropout2(fed.view_as(tokens))))

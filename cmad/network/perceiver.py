@@ -12,12 +12,14 @@ so that no key or value of any frame is ever formed. With N latents and H heads 
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad.network.attention import Context, mix, read
+from cmad.network.attention import Context, attend_within, by_head, read
+from cmad.network.feed_forward import Gated, feed_forward
 from cmad.network.lengths import PRODUCTS, by_length
 
 
@@ -48,21 +50,18 @@ class CrossAttention(nn.Module):
         gain, shift = self.context_norm.weight, self.context_norm.bias
         keys, values = self.key_value.weight.view(2, self.heads, self.head_width, width)
         query = self.query(self.norm(latents)).view(-1, self.heads, self.head_width)
-        query = torch.bmm(query.transpose(0, 1), keys * (gain * self.head_width**-0.5))
-        query = query.transpose(0, 1).reshape(-1, count * self.heads, width)
-        pooled = read(query, contexts).view(-1, self.heads, width)
-        read_out = torch.bmm(pooled.transpose(0, 1), (values * gain).transpose(1, 2))
-        joined = read_out.transpose(0, 1) + values @ shift
-        return self.out(joined.reshape(-1, count, self.heads * self.head_width))
+        query = by_head(query, keys * (gain * self.head_width**-0.5))
+        pooled = read(query.view(-1, count * self.heads, width), contexts).view(-1, self.heads, width)
+        joined = by_head(pooled, (values * gain).transpose(1, 2)) + values @ shift
+        return self.out(joined.view(-1, count, self.heads * self.head_width))
 
 
 class SelfAttention(nn.Module):
-    """Latents attend to each other."""
+    """Latents attend to each other. Weights as in ``CrossAttention``."""
 
     def __init__(self, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.heads = heads
-        self.head_width = head_width
         self.norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, heads * head_width, bias=False)
         self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
@@ -70,11 +69,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """[P, N, D] to [P, N, D], to be added to the latents."""
-        rows, count, _ = latents.shape
-        normed = self.norm(latents)
-        query = self.query(normed).view(rows, count, self.heads, self.head_width)
-        both = self.key_value(normed).view(rows, count, 2, self.heads, self.head_width)
-        return self.out(mix(query * self.head_width**-0.5, *both.unbind(2)).flatten(2))
+        joint = torch.cat([self.query.weight, self.key_value.weight])
+        return attend_within(self.norm(latents), joint, self.out.weight, self.out.bias, self.heads)
 
 
 class FeedForward(nn.Module):
@@ -88,8 +84,14 @@ class FeedForward(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """[P, N, D] to [P, N, D], to be added to the latents."""
-        value, gate = self.expand(self.norm(latents)).chunk(2, dim=-1)
-        return self.contract(value * F.gelu(gate))
+        return self._rows(latents, 1).view(latents.shape)
+
+    def mean(self, latents: Tensor) -> Tensor:
+        """The mean over the latents of what ``forward`` gives, [P, D]."""
+        return self._rows(latents, latents.shape[1])
+
+    def _rows(self, latents: Tensor, average: int) -> Tensor:
+        return feed_forward(self.norm(latents).flatten(0, 1), self.expand, self.contract, Gated(), average)
 
 
 class Layer(nn.Module):
@@ -104,10 +106,18 @@ class Layer(nn.Module):
 
     def forward(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
         """As ``CrossAttention``; returns the new latents [P, N, D]."""
+        latents = self._attended(latents, contexts)
+        return latents + self.own_feed(latents)
+
+    def mean(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
+        """The mean of the new latents, [P, D]."""
+        latents = self._attended(latents, contexts)
+        return latents.mean(1) + self.own_feed.mean(latents)
+
+    def _attended(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
         latents = latents + self.cross(latents, contexts)
         latents = latents + self.cross_feed(latents)
-        latents = latents + self.own(latents)
-        return latents + self.own_feed(latents)
+        return latents + self.own(latents)
 
 
 class Perceiver(nn.Module):
@@ -141,9 +151,10 @@ class Perceiver(nn.Module):
 
     def _read(self, contexts: Sequence[Context]) -> Tensor:
         latents = self.latents[None]
-        for layer in self.layers:
+        *early, last = cast(Sequence[Layer], self.layers)
+        for layer in early:
             latents = layer(latents, contexts)
-        return self.norm(latents.mean(1))
+        return self.norm(last.mean(latents, contexts))
 
 
 def _bias(valid: Tensor, dtype: torch.dtype) -> Tensor | None:

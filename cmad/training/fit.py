@@ -1,6 +1,5 @@
 """The one training loop, of the teacher and of every system."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ def fit(
     if place is not None and (done := place.done()):
         return Fitted(_on(done["state"], device), done["log"])
     optimiser = create_optimiser(method.trained, plan.optimiser)
-    best, state = -math.inf, copy.deepcopy(method.network.state_dict())
+    best, state = -math.inf, {name: value.clone() for name, value in method.network.state_dict().items()}
     log: list[dict[str, Any]] = []
     if place is not None and (before := place.epoch()):
         method.trained.load_state_dict(before["trained"])
@@ -182,9 +181,7 @@ def _update(loss: Tensor, trained: nn.Module, optimiser: Adam, plan: Plan) -> No
     optimiser.forget_gradients()
     processes.shared_loss(loss).backward()  # type: ignore[no-untyped-call]
     processes.add_gradients(trained.parameters())
-    if plan.optimiser.clip is not None:
-        nn.utils.clip_grad_norm_(trained.parameters(), plan.optimiser.clip)
-    optimiser.step()
+    optimiser.step(plan.optimiser.clip)
 
 
 def _copy(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
@@ -198,4 +195,5 @@ def _on(weights: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor
 
 
 def _all_finite(module: nn.Module) -> bool:
-    return all(bool(weight.isfinite().all()) for weight in module.parameters())
+    largest = [torch.linalg.vector_norm(weight.detach(), torch.inf) for weight in module.parameters()]
+    return bool(torch.stack(largest).isfinite().all())

@@ -47,18 +47,28 @@ class Adam:
         self._decoupled = decoupled
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Update all weights that have a gradient."""
-        for group in self.groups:
-            moved = [i for i, weight in enumerate(group.weights) if weight.grad is not None]
+    def step(self, clip: float | None = None) -> None:
+        """Update all weights that have a gradient.
+
+        Args:
+            clip: what the norm of all gradients is cut to, as by ``clip_grad_norm_``; None for no cut.
+        """
+        moved = [_with_gradient(group) for group in self.groups]
+        divisor = None
+        if clip is not None:
+            norm = nn.utils.get_total_norm([each for _, gradients in moved for each in gradients])
+            divisor = ((norm + 1e-6) / clip).clamp(min=1.0)
+        for group, (which, gradients) in zip(self.groups, moved, strict=True):
             adam(
-                [group.weights[i] for i in moved],
-                [gradient for weight in group.weights if (gradient := weight.grad) is not None],
-                [group.means[i] for i in moved],
-                [group.squares[i] for i in moved],
+                [group.weights[i] for i in which],
+                gradients,
+                [group.means[i] for i in which],
+                [group.squares[i] for i in which],
                 [],
-                [group.steps[i] for i in moved],
+                [group.steps[i] for i in which],
                 fused=True,
+                # Divides the gradients in the same pass over them.
+                grad_scale=divisor,
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,
@@ -85,6 +95,12 @@ class Adam:
             for name in _REMEMBERED:
                 for own, other in zip(getattr(group, name), kept[name], strict=True):
                     own.copy_(other)
+
+
+def _with_gradient(group: Group) -> tuple[list[int], list[Tensor]]:
+    """Places of the weights that have a gradient, and the gradients."""
+    gradients = {i: weight.grad for i, weight in enumerate(group.weights) if weight.grad is not None}
+    return list(gradients), list(gradients.values())
 
 
 def create_optimiser(module: nn.Module, settings: Optimiser) -> Adam:
