@@ -3,8 +3,7 @@
 Every modality of every sample is encoded, absent ones as frames of zeros; streams are padded to T;
 the teacher runs in each step; each combination is evaluated by a pass of its own. A fine-tuned
 language encoder reads all samples padded to T, whatever the combination shows of them. It reads the
-weights of a ``Network`` but shares no computation with it, but for the stock fusion transformer, whose
-ReLU with its dropout draws its random numbers in the project's way (``cmad.network.dropout``).
+weights of a ``Network`` but shares no computation with it: its fusion transformer is torch's own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
