@@ -141,7 +141,8 @@ class _ProjectDropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = p
+        # As ``ReluDropout`` rounds it.
+        self.p = round(p * 2**16) / 2**16
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = inputs.relu()
