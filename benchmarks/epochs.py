@@ -18,7 +18,7 @@ from cmad.combinations import MASKS, SAMPLERS, combination_index, draw_combinati
 from cmad.computing.device import on_device
 from cmad.computing.randomness import generator, torch_seeded
 from cmad.methods.cmad import Cmad
-from cmad.network.dropout import kept
+from cmad.network.dropout import mask
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.store import Store
@@ -146,7 +146,11 @@ class _ProjectDropout(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = inputs.relu()
-        return hidden * kept(hidden, self.p) / (1 - self.p) if self.training else hidden
+        if not self.training:
+            return hidden
+        # There the features are outermost.
+        drawn = mask(hidden.flatten(0, -2).t().contiguous(), self.p).t().view_as(hidden)
+        return hidden * drawn / (1 - self.p)
 
 
 def with_project_dropout(network: Network) -> Network:

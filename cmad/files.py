@@ -14,7 +14,8 @@ _PARTIAL = ".partial"
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write beside ``path``; rename it there on success, remove it on failure."""
-    with _aside(path) as aside:
+    with partial_folder(path) as folder:
+        aside = folder / path.name
         yield aside
         if _writes(path):
             aside.replace(path)
@@ -23,7 +24,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a folder to fill beside ``path``; it takes the place of ``path`` on success only."""
-    with _aside(path) as aside:
+    with partial_folder(path) as folder:
+        aside = folder / path.name
         aside.mkdir()
         yield aside
         if _writes(path):
@@ -33,14 +35,17 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` that is removed afterwards, whatever is there."""
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path``; it is removed afterwards, whatever is in it.
+
+    What a kill leaves of it goes with the next one there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_partial(path.parent)
     # The name tells who writes there, so that others see whether he still lives.
     prefix = f".{path.name}.{os.getpid()}."
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=_PARTIAL, dir=path.parent) as folder:
-        yield Path(folder) / path.name
+        yield Path(folder)
 
 
 def _writes(path: Path) -> bool:

@@ -14,7 +14,6 @@ from cmad.evaluation.evaluate import class_table
 from cmad.evaluation.origin import write_origin
 from cmad.evaluation.predict import Predicted
 from cmad.report.load import load
-from cmad.report.markdown import report
 from cmad.report.summary import COLUMNS
 from cmad.report.tables import class_tables, label_tables
 from cmad.report.write import write_tables
@@ -22,7 +21,7 @@ from cmad.scores.metrics import by_class, confusion, scores
 from cmad.store.store import Store
 from cmad.task import Task
 from tests.generators.splits import make_split, random_lengths
-from tests.test_report import ROWS, SEEDS, cells_of, make_tree, tables, value
+from tests.test_report import ROWS, SEEDS, cells_of, make_tree, report, tables, value
 
 SEVEN = Task("classes", ("anger", "disgust", "fear", "happy", "neutral", "sad", "surprise"))
 SARCASM = Task("classes", ("0", "1"))

@@ -305,7 +305,7 @@ def test_dropout_keeps_as_many_as_it_should(gpu: torch.device, p: float, half: b
     inputs = torch.ones(count, device=gpu, dtype=torch.bfloat16 if half else torch.float32)
     with torch_seeded(0, "dropout"):
         outputs, _ = ReluDropout(p).forward(inputs)
-    assert torch.unique(outputs).tolist() == pytest.approx([0, 1 / (1 - p)], rel=2**-8)
+    assert torch.unique(outputs).tolist() == [0, 1]
     share = float((outputs > 0).double().mean())
     assert abs(share - (1 - p)) < 4 * (p * (1 - p) / count) ** 0.5
 

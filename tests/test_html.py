@@ -355,3 +355,13 @@ def test_without_rows_that_anybody_described(tmp_path: Path) -> None:
     text = page("t", blocks, tmp_path)
     assert "demo_classes-row-ceiling" not in text
     assert "demo_classes-row-constant" in text
+
+
+def test_rows_of_the_second_grid_have_its_stages(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    rows = entries(("tea", "dropout", "cmad"), (), ())
+    config = load_config(ROOT / "params.yaml")
+    of = [load(tmp_path, "demo", rows, SEEDS, suffix="_also")]
+    text = page("t", provenance(of, Origin("unknown", config, {"demo": {}}, {}, ())), tmp_path)
+    assert {"student_also@demo-cmad", "evaluate_also@demo"} <= set(re.findall(r"\w+@[\w-]+", text))
+    assert not re.search(r"(student|evaluate)@", text)

@@ -61,7 +61,7 @@ def test_a_feature_folder_is_opened_without_being_told_what_it_is(
     assert (opened.layout, opened.kind) == ("folder", kind)
     found = look(opened.raw, opened.kind)
     assert found.counts() == (12, 6, 6)
-    assert found.language.width == (None if text else 5)
+    assert found.widths.get("language") == (None if text else 5)
     assert found.lengths["language"].min() > 0
     assert (found.lengths["audio"] == 0).sum() == 8
 
@@ -104,7 +104,7 @@ def test_traps_are_counted(tmp_path: Path) -> None:
 
 def test_words_and_their_frames() -> None:
     found = look(small(), "regression")
-    assert found.language.unit == "words"
+    assert found.language_unit == "words"
     assert found.lengths["language"].tolist() == [2, 2, 1, 3]
     assert found.widths == {"audio": 74, "vision": 35}
     assert found.repeated_ids == 0

@@ -84,7 +84,7 @@ def test_a_layout_is_recognised_and_described(tmp_path: Path, name: str) -> None
     assert (opened.layout, opened.kind) == (layout, kind)
     found = look(opened.raw, opened.kind)
     assert found.counts() == (12, 6, 6)
-    assert found.language.unit == unit
+    assert found.language_unit == unit
     pair = nearest(found, layout, path.name)
     assert pair is not None
     assert pair[0].title == title

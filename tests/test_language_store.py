@@ -28,7 +28,9 @@ from tests.generators.feature_folder import read_rows, write_feature_folder
 from tests.generators.words import make_vocabulary, make_words
 from tests.test_frozen import MINILM
 
-PARAMS = Preprocess("folder", "regression", PerModality(16, 16, 16), ("audio", "vision"), (), None, None)
+PARAMS = Preprocess(
+    "folder", "regression", PerModality(16, 16, 16), ("audio", "vision"), (), None, None, None, False
+)
 
 
 @pytest.fixture(scope="module")

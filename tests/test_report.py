@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,20 @@ from cmad.combinations import COMBINATIONS, MODALITIES
 from cmad.entries import Entry, customised, entries, unified
 from cmad.errors import UserError
 from cmad.evaluation.origin import write_origin
+from cmad.paper import Published
+from cmad.report.blocks import Printed
+from cmad.report.content import content
 from cmad.report.curves import training_figure
 from cmad.report.drop_bands import band_figure
 from cmad.report.drops import drawn_rows, drop_figure, gap_figure
 from cmad.report.figures import combination_figure
+from cmad.report.grid import side_by_side
 from cmad.report.load import Cells, load
-from cmad.report.markdown import markdown, report, written
+from cmad.report.markdown import written
 from cmad.report.series import warm_up
 from cmad.report.style import system_looks, variant_looks
 from cmad.report.systems import compared, footnotes, mark
-from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, cell_text, tidy
+from cmad.report.table import NO_VALUE, Cell, Row, Shown, Table, spread_text, tidy, value_text
 from cmad.report.times import read_seconds, times
 from cmad.report.write import metrics_json, write_series, write_tables
 from stages import report as stage
@@ -201,6 +205,11 @@ def write_log(path: Path, variant: str, seeds: tuple[int, ...]) -> None:
 
 def cells_of(runs: Path, dataset: str = "demo", seeds: tuple[int, ...] = SEEDS) -> Cells:
     return load(runs, dataset, ROWS, seeds)
+
+
+def report(of: Sequence[Cells], threads: int, published: Sequence[Published] = ()) -> str:
+    """The whole report in Markdown."""
+    return written(content(of, threads, published))
 
 
 def tables(text: str) -> dict[str, list[dict[str, list[str]]]]:
@@ -731,8 +740,8 @@ def without(**wanted: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
     def change(table: pd.DataFrame) -> pd.DataFrame:
         hit = pd.Series(True, index=table.index)
-        for column, content in wanted.items():
-            hit &= (table[column] == content).fillna(False)
+        for column, each in wanted.items():
+            hit &= (table[column] == each).fillna(False)
         return table[~hit]
 
     return change
@@ -1114,8 +1123,8 @@ def test_the_users_own_plot_settings_change_nothing(runs: Path, tmp_path: Path) 
         (Cell(0.012, low=-0.004, high=0.02), Shown(100, 1, signed=True), "+1.2 [-0.4, +2.0]"),
     ],
 )
-def test_cell_text(cell: Cell | None, shown: Shown, expected: str) -> None:
-    assert cell_text(cell, shown) == expected
+def test_cells_read_as_values_and_their_spread(cell: Cell | None, shown: Shown, expected: str) -> None:
+    assert value_text(cell, shown) + spread_text(cell, shown) == expected
 
 
 def small_table(*values: float, best: Any) -> Table:
@@ -1138,7 +1147,8 @@ def small_table(*values: float, best: Any) -> Table:
 def test_best_is_bold_and_references_do_not_compete(
     values: tuple[float, ...], best: str | None, bold: list[str]
 ) -> None:
-    assert re.findall(r"\*\*(.*?)\*\*", markdown(small_table(*values, best=best))) == bold
+    text = written([Printed(side_by_side(small_table(*values, best=best)))])
+    assert re.findall(r"\*\*(.*?)\*\*", text) == bold
 
 
 def test_tidy_leaves_out_empty_cells() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ from cmad.students.student import create_method, train_student
 from cmad.teachers.teacher import train_teacher
 from cmad.training.fit import Fitted
 from cmad.training.optimiser import learning_rate
-from cmad.training.scratch import Place, Scratch, digest, folder_digest, place
+from cmad.training.scratch import Place, Scratch, digest, folder_digest, place, surroundings
 from stages.scratch import project, scratch
 from tests.project import ROOT
 from tests.test_training import CPU, World, same
@@ -275,6 +277,29 @@ def test_nothing_is_kept_without_a_scratch() -> None:
 def test_keys_tell_apart_and_do_not_depend_on_order() -> None:
     assert digest({"a": 1, "b": (2, 0.1)}) == digest({"b": [2, 0.1], "a": 1})
     assert digest({"a": 1}) != digest({"a": 1.5})
+
+
+def test_versions_of_what_computes_tell_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(encoder: bool = False) -> str:
+        return digest(surroundings(1, "float32", CPU, encoder))
+
+    found = {key(), key(encoder=True)}
+    monkeypatch.setattr("cmad.training.scratch.version", lambda name: f"another {name}")
+    found |= {key(), key(encoder=True)}
+    # Without an encoder transformers has no say.
+    assert len(found) == 3
+    for library in (torch, np):
+        monkeypatch.setattr(library, "__version__", "another")
+        found.add(key())
+    assert len(found) == 5
+
+
+def test_an_encoder_without_its_library_is_left_to_who_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("cmad.training.scratch.version", absent)
+    assert "transformers" not in surroundings(1, "float32", CPU, encoder=True)
 
 
 def test_a_folder_is_told_by_names_and_bytes(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,13 +37,14 @@ from tests.generators.feature_folder import (
     write_feature_folder,
     write_samples,
 )
+from tests.project import ROOT
 from tests.test_frozen import MINILM
 
 Modality = Literal["language", "audio", "vision"]
 ALL: tuple[Modality, ...] = ("language", "audio", "vision")
-PARAMS = Preprocess("folder", "regression", PerModality(4, 4, 4), ALL, (), None, None)
+PARAMS = Preprocess("folder", "regression", PerModality(4, 4, 4), ALL, (), None, None, None, False)
 GENERATOR = Generator(seed=0, train=30, dev=10, test=12, missing_audio=0.2, missing_vision=0.2)
-DEMO = Preprocess("demo", "regression", PerModality(20, 20, 20), ALL, (), None, GENERATOR)
+DEMO = Preprocess("demo", "regression", PerModality(20, 20, 20), ALL, (), None, GENERATOR, None, False)
 
 
 def sample(split: Split, modality: str, i: int) -> NDArray[np.floating[Any]]:
@@ -391,6 +394,21 @@ def test_a_damaged_store_is_refused_in_one_line(spoil: Any, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_kill_leaves_of_preprocessing_goes_with_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from cmad.preprocessing import prepare; from tests.test_store import DEMO\n"
+        "prepare.write_store = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare.prepare_store(Path('none'), DEMO, Path(sys.argv[1]) / 'store')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    (left,) = tmp_path.iterdir()
+    # As .dvcignore has it.
+    assert left.match(".*.partial")
+    prepare_store(tmp_path, DEMO, tmp_path / "store")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
 REAL = pytest.mark.skipif(
     "CMAD_REAL_DATA" not in os.environ or not has_text_extra(),
     reason="CMAD_REAL_DATA or the text extra is not there",
@@ -423,7 +441,7 @@ def test_some_of_mustard_goes_through_preprocessing(tmp_path: Path) -> None:
             {"features": np.concatenate([parts[i] for i in chosen]), "lengths": arrays["lengths"][chosen]},
         )
     params = Preprocess(
-        "folder", "classes", PerModality(50, 64, 32), ALL, (), Text("minilm", False, True), None
+        "folder", "classes", PerModality(50, 64, 32), ALL, (), Text("minilm", False, True), None, None, False
     )
     prepare_store(folder, params, tmp_path / "store")
     store = open_store(tmp_path / "store")

@@ -2,8 +2,12 @@
 
 All processes have the same weights and go through the same batches. Each encodes its share of the
 present streams of a batch, which is nearly all of the work; the tokens are gathered, and from there on
-every process does the same: fusion, losses with all their relations between the samples, memory banks.
-So no system needs to know. The first process alone writes.
+every process works on the whole batch: fusion, losses with all their relations between the samples, memory
+banks. So no system needs to know. The first process alone writes.
+
+What a process draws in its share, that is the dropout of a fine-tuned encoder, moves its generator on, so
+the fusion's dropout after it is each process's own too, and so are the numbers in its banks. The gradient
+is then the mean over the processes' draws. Without such dropout every process does the same.
 
 Environment variables of ``torchrun`` say how many there are; without them this is one process, and
 torch.distributed is not imported.
@@ -46,10 +50,13 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def share(rows: int) -> slice:
-    """This process's part of so many rows; the parts stand in the order of the processes."""
-    each = -(-rows // count())
-    start = min(rows, rank() * each)
-    return slice(start, min(rows, start + each))
+    """This process's part of so many rows; the parts stand in the order of the processes.
+
+    Parts differ by a row at most, and are empty where there are more processes than rows.
+    """
+    each, more = divmod(rows, count())
+    start = rank() * each + min(rank(), more)
+    return slice(start, start + each + (rank() < more))
 
 
 def gathered(own: Tensor, rows: int) -> Tensor:
@@ -76,13 +83,17 @@ def add_gradients(weights: Iterable[nn.Parameter]) -> None:
         return
     import torch.distributed as dist
 
-    # One message for all of them.
-    found = [weight.grad for weight in weights if weight.grad is not None]
-    together = torch.cat([gradient.flatten() for gradient in found])
+    # One message for all of them, of the same length everywhere: a process without rows to encode has no
+    # gradient of the encoder. What has none in any process keeps none, for the optimiser passes over it.
+    trained = [weight for weight in weights if weight.requires_grad]
+    own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in trained]
+    known = own[0].new_tensor([weight.grad is not None for weight in trained])
+    together = torch.cat([known, *(gradient.flatten() for gradient in own)])
     dist.all_reduce(together)
-    parts = torch.split(together, [gradient.numel() for gradient in found])
-    for gradient, summed in zip(found, parts, strict=True):
-        gradient.copy_(summed.view_as(gradient))
+    known, *parts = torch.split(together, [len(trained), *(gradient.numel() for gradient in own)])
+    for weight, processes, summed in zip(trained, known.tolist(), parts, strict=True):
+        if processes:
+            weight.grad = summed.view_as(weight)
 
 
 class _Gathered(torch.autograd.Function):
@@ -92,13 +103,13 @@ class _Gathered(torch.autograd.Function):
     def forward(_ctx: Any, own: Tensor, rows: int) -> Tensor:
         import torch.distributed as dist
 
-        # Shares differ by a row at most; collectives want equal ones.
-        each = -(-rows // count())
-        padded = own.new_zeros(each, own.shape[1])
+        # Shares differ by a row at most, the first ones having more; collectives want equal ones.
+        each, more = divmod(rows, count())
+        padded = own.new_zeros(each + (more > 0), own.shape[1])
         padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in range(count())]
         dist.all_gather(parts, padded)
-        return torch.cat(parts)[:rows]
+        return torch.cat([part[: each + (process < more)] for process, part in enumerate(parts)])
 
     @staticmethod
     def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -9,8 +9,8 @@ from cmad.config.names import check_folder_names, nearest, shown
 from cmad.config.schema import Also, Config
 from cmad.config.sweeps import check_sweeps, check_values
 
-# What sweeps change, and what everything is compared with.
-_REFERENCE = "cmad"
+# The variant that sweeps change, and that all others are compared with.
+REFERENCE = "cmad"
 
 # Table rows that no variant makes: the constant predictor and the best possible one. And names that
 # a CSV reader takes for a missing value.
@@ -70,7 +70,7 @@ def _check_swept(config: Config) -> list[str]:
     swept = [config.sweeps, config.also.sweeps if isinstance(config.also, Also) else INVALID]
     known = config.definitions
     if any(isinstance(names, tuple) and names for names in swept) and isinstance(known, Mapping):
-        return [] if _REFERENCE in known else [f"definitions.{_REFERENCE}: missing; sweeps change it"]
+        return [] if REFERENCE in known else [f"definitions.{REFERENCE}: missing; sweeps change it"]
     return []
 
 

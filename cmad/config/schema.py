@@ -89,8 +89,8 @@ class Preprocess:
     half: tuple[Literal["language", "audio", "vision"], ...]
     text: Text | None
     generator: Generator | None
-    file: str | None = None
-    skip_bad: bool = False
+    file: str | None
+    skip_bad: bool
 
 
 @dataclass(frozen=True, kw_only=True)

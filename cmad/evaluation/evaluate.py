@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from cmad.combinations import COMBINATIONS, FULL, contained
 from cmad.computing.randomness import generator
+from cmad.config.grid import REFERENCE
 from cmad.config.schema import Evaluate
 from cmad.entries import Entry
 from cmad.evaluation.details import confusion_rows, reliability_rows, scatter_rows, table
 from cmad.evaluation.predict import Inputs, Predicted
 from cmad.evaluation.score import combination_scores, score_rows
-from cmad.scores.bootstrap import REFERENCE, averages, holm, paired_difference, sign_flip_p
+from cmad.scores.bootstrap import averages, holm, paired_difference, sign_flip_p
 from cmad.scores.constant import constant_outputs
 from cmad.scores.metrics import by_class, confusion
 from cmad.store.store import Store

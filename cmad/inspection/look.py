@@ -20,19 +20,6 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
-class Language:
-    """What carries language.
-
-    Attributes:
-        unit: what its length counts.
-        width: of its features; None where there are none yet.
-    """
-
-    unit: str
-    width: int | None
-
-
-@dataclass(frozen=True)
 class Found:
     """What was found in n samples.
 
@@ -41,7 +28,7 @@ class Found:
         splits: n names of splits.
         labels: as in ``RawData``.
         label_balance: by split, see ``cmad.preprocessing.manifest.label_summary``.
-        language: what carries it.
+        language_unit: what the length of language counts.
         widths: by modality that comes as features.
         dtypes: likewise, as stored.
         lengths: by modality, int64 [n]; 0 where a sample lacks it.
@@ -60,7 +47,7 @@ class Found:
     splits: NDArray[np.str_]
     labels: NDArray[Any]
     label_balance: Mapping[str, Mapping[str, float]]
-    language: Language
+    language_unit: str
     widths: Mapping[str, int]
     dtypes: Mapping[str, str]
     lengths: Mapping[str, NDArray[np.int64]]
@@ -99,7 +86,7 @@ def look(raw: RawData, kind: Kind) -> Found:
         splits=splits,
         labels=raw.labels,
         label_balance={n: label_summary(raw.labels[rows], task) for n, rows in members.items() if len(rows)},
-        language=_language(raw),
+        language_unit=_language_unit(raw),
         widths={m: stream.features.shape[1] for m, stream in raw.streams.items()},
         dtypes={m: str(stream.features.dtype) for m, stream in raw.streams.items()},
         lengths={m: lengths_of(raw, m) for m in MODALITIES},
@@ -128,12 +115,12 @@ def lengths_of(raw: RawData, modality: str) -> NDArray[np.int64]:
     return np.array([len(text.split()) for _, text in raw.texts or ()], dtype=np.int64)
 
 
-def _language(raw: RawData) -> Language:
+def _language_unit(raw: RawData) -> str:
     if "language" in raw.streams:
-        return Language("frames", raw.streams["language"].features.shape[1])
+        return "frames"
     if raw.words is not None:
-        return Language("words", None)
-    return Language("tokens" if raw.tokens is not None else "words of the text", None)
+        return "words"
+    return "tokens" if raw.tokens is not None else "words of the text"
 
 
 def _bad_values(stream: Ragged, rows: NDArray[np.int64]) -> int:

@@ -80,7 +80,7 @@ def markdown(
         "## Features",
         aligned(_features(found)),
         "## Lengths",
-        f"Quantiles over the samples that have the modality; language in {found.language.unit}.",
+        f"Quantiles over the samples that have the modality; language in {found.language_unit}.",
         aligned(_lengths(found)),
         "## Labels",
         aligned(_labels(found)),
@@ -107,7 +107,7 @@ def _features(found: Found) -> list[list[str]]:
             bad = [str(found.non_finite[m][s]) for s in SPLITS]
             lines.append([m, str(found.widths[m]), found.dtypes[m], *bad, str(len(found.constant[m]))])
         else:
-            lines.append([m, "", found.language.unit, "", "", "", ""])
+            lines.append([m, "", found.language_unit, "", "", "", ""])
     return lines
 
 

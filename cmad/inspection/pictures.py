@@ -21,7 +21,7 @@ def length_picture(title: str, found: Found, path: Path) -> None:
         for axes, modality in zip(panels, MODALITIES, strict=True):
             lengths = found.lengths[modality]
             axes.set_title(modality)
-            axes.set_xlabel(found.language.unit if modality == "language" else "frames")
+            axes.set_xlabel(found.language_unit if modality == "language" else "frames")
             longest = int(lengths.max(initial=1))
             edges = np.unique(np.linspace(0, longest + 1, min(_BINS, longest + 1) + 1).astype(int))
             for name in SPLITS:

@@ -4,10 +4,11 @@ Left to autograd they would be several times as many passes over memory: scores,
 all heads are the largest tensors of the network.
 
 Under autocast scores and weights stay in float32. Groups come in ever new shapes, and for each of them a CPU
-prepares its product in bfloat16 anew, which takes longer than the product; mixing multiplies no matrices.
+prepares its product in bfloat16 anew, which takes longer than the product; and what latents give each other
+takes no product of matrices.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from cmad.computing.precision import cast_as_autocast
-
-# Numbers between the sums of ``attend_within`` that are made at once, by type of device: what the cache next
-# to a processor's core holds, and on a GPU as many as come.
-CACHED: Mapping[str, int] = {"cpu": 500_000, "cuda": 10**15}
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class _ByHead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weights)
-        return torch.bmm(rows.transpose(0, 1), weights).transpose(0, 1).contiguous()
+        return _each_head(rows, weights)
 
     @staticmethod
     @once_differentiable
@@ -128,25 +125,29 @@ class _ByHead(torch.autograd.Function):
             of_weights = torch.bmm(pull.mT, given).mT
         else:
             of_weights = torch.bmm(given.mT, pull)
-        return torch.bmm(pull, weights.mT).transpose(0, 1), of_weights
+        return _each_head(gradient, weights.mT), of_weights
+
+
+def _each_head(rows: Tensor, weights: Tensor) -> Tensor:
+    # Written where it belongs: to turn it round takes longer than the product.
+    found = rows.new_empty(*rows.shape[:2], weights.shape[2])
+    torch.bmm(rows.transpose(0, 1), weights, out=found.transpose(0, 1))
+    return found
 
 
 class _Within(torch.autograd.Function):
     # The P rows are innermost, which makes long vectors of them: queries, keys and values are [H, d_h, N, P],
-    # weights [H, N, N, P]. Their products are many times as much as goes in and comes out, so some heads at a
-    # time, while the processor's cache holds them.
+    # weights [H, N, N, P].
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, joint: Tensor, out: Tensor, shift: Tensor, heads: int) -> Tensor:
         count, few, width = rows.shape
         given = rows.transpose(0, 1).reshape(-1, width)
         every = _single(joint @ given.t()).view(3, heads, out.shape[1] // heads, few, count)
-        mixed, weights = torch.empty_like(every[0]), every.new_empty(heads, few, few, count)
-        scale = every.shape[2] ** -0.5
-        for query, key, value, weight, found in _some_heads(*every, weights, mixed):
-            scores = (query[:, :, :, None] * key[:, :, None]).sum(1).mul_(scale)
-            torch.softmax(scores, 2, out=weight)
-            torch.sum(weight[:, None] * value[:, :, None], 3, out=found)
+        query, key, value = every
+        scores = _summed_product(query[:, :, :, None], key[:, :, None], 1).mul_(every.shape[2] ** -0.5)
+        weights = scores.softmax(2)
+        mixed = _summed_product(weights[:, None], value[:, :, None], 3)
         joined = mixed.view(out.shape[1], few * count).to(rows.dtype)
         ctx.save_for_backward(given, joint, out, every, weights, joined)
         return torch.addmm(shift, joined.t(), out.t()).view(few, count, width).transpose(0, 1)
@@ -157,24 +158,33 @@ class _Within(torch.autograd.Function):
         given, joint, out, every, weights, joined = ctx.saved_tensors
         few, count = every.shape[3:]
         pulled = gradient.transpose(0, 1).reshape(given.shape)
-        pulls = _single(out.t() @ pulled.t()).view(every.shape[1:])
-        found, scale = torch.empty_like(every), every.shape[2] ** -0.5
-        for query, key, value, weight, pull, *outs in _some_heads(*every, weights, pulls, *found):
-            of_weights = (pull[:, :, :, None] * value[:, :, None]).sum(1)
-            of_scores = _through_softmax(of_weights, weight, 2).mul_(scale)[:, None]
-            torch.sum(of_scores * key[:, :, None], 3, out=outs[0])
-            torch.sum(of_scores * query[:, :, :, None], 2, out=outs[1])
-            torch.sum(weight[:, None] * pull[:, :, :, None], 2, out=outs[2])
+        pull = _single(out.t() @ pulled.t()).view(every.shape[1:])[:, :, :, None]
+        query, key, value = every
+        of_weights = _summed_product(pull, value[:, :, None], 1)
+        of_scores = _through_softmax(of_weights, weights, 2).mul_(every.shape[2] ** -0.5)[:, None]
+        found = torch.empty_like(every)
+        _summed_product(of_scores, key[:, :, None], 3, found[0])
+        _summed_product(of_scores, query[:, :, :, None], 2, found[1])
+        _summed_product(weights[:, None], pull, 2, found[2])
         of_joint = found.view(len(joint), few * count).to(given.dtype)
         of_rows = (of_joint.t() @ joint).view(few, count, len(out)).transpose(0, 1)
         return of_rows, of_joint @ given, pulled.t() @ joined.t(), pulled.sum(0), None
 
 
-def _some_heads(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """So many heads at once that their products are about ``CACHED`` numbers."""
-    each = query[0].numel() * query.shape[2]
-    heads = max(1, CACHED[query.device.type] // max(1, each))
-    return zip(*(torch.split(tensor, heads) for tensor in (query, *others)), strict=True)
+def _summed_product(first: Tensor, second: Tensor, dim: int, out: Tensor | None = None) -> Tensor:
+    """The sum of a product over a dimension.
+
+    Term by term: written out at once, the terms would be many times as large as what goes in and comes out. A
+    GPU takes longer to be told of each term than to write it.
+    """
+    first, second = torch.broadcast_tensors(first, second)  # type: ignore[no-untyped-call]
+    if first.device.type == "cuda":
+        return torch.sum(first * second, dim, out=out)
+    (one, other), *rest = zip(first.unbind(dim), second.unbind(dim), strict=True)
+    out = torch.mul(one, other, out=out)
+    for one, other in rest:
+        out.addcmul_(one, other)
+    return out
 
 
 def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:

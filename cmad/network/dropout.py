@@ -1,12 +1,9 @@
 """ReLU with the dropout behind it, in few passes over what is the widest tensor of the fusion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-# Whole numbers as wide as a tensor's own.
-_WHOLE: Mapping[int, torch.dtype] = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class ReluDropout:
@@ -22,26 +19,25 @@ class ReluDropout:
 
     def __init__(self, p: float) -> None:
         self._p = round(p * 2**16) / 2**16
-        self._scale = 1 / (1 - self._p)
+        self.scale = 1 / (1 - self._p)
 
     def forward(self, wide: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """What is above 0 after both is what the gradient passes: neither input nor mask need be kept."""
         hidden = wide.relu_()
         if self._p > 0:
-            # A number keeps all of its bits or none.
-            whole = _WHOLE[hidden.element_size()]
-            hidden.mul_(self._scale).view(whole).bitwise_and_(kept(hidden, self._p).to(whole).neg_())
+            hidden.mul_(mask(hidden, self._p))
         return hidden, (hidden,)
 
     def backward(self, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
         """In the place of the gradient."""
         (hidden,) = kept
-        torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
-        return gradient.mul_(self._scale)
+        return torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
 
 
-def kept(like: Tensor, p: float) -> Tensor:
-    """True with chance 1 - p, bool in a tensor's shape; p in [0, 1), a multiple of 2^-16."""
+def mask(like: Tensor, p: float) -> Tensor:
+    """1 with chance 1 - p, else 0, in a tensor's shape and kind; p in [0, 1), a multiple of 2^-16."""
     count = like.numel()
     numbers = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
-    return (numbers.view(torch.int16)[:count] >= round(p * 2**16) - 2**15).view(like.shape)
+    samples = numbers.view(torch.int16)[:count].view(like.shape)
+    # Compared into the kind that is wanted: bool would have to be turned into it by a pass of its own.
+    return torch.ge(samples, round(p * 2**16) - 2**15, out=torch.empty_like(like))

@@ -1,7 +1,8 @@
 """Two linear layers with something wide between them, as the Perceivers and the fusion have them.
 
 Most of the network's time goes here. Forward and backward are written out, so that nothing as wide is copied
-or passed over more often than it must be.
+or passed over more often than it must be. What is wide has its features outermost: all that is computed with
+single numbers runs over whole blocks of memory then, and no product has a narrow matrix on its inner side.
 """
 
 from collections.abc import Sequence
@@ -14,39 +15,44 @@ from torch.autograd.function import once_differentiable
 
 from cmad.computing.precision import cast_as_autocast
 
-# Numbers in a vector of a matrix library's inner loops.
-VECTOR = 8
-
 
 class Between(Protocol):
-    """What stands between the two layers."""
+    """What stands between the two layers.
+
+    Attributes:
+        scale: a factor to its outputs, which the second layer's weights take on: they are far fewer.
+    """
+
+    scale: float
 
     def forward(self, wide: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """From the first layer's outputs [R, W], which may be overwritten.
+        """From the first layer's outputs [W, R], which may be overwritten.
 
         Returns:
-            The second layer's inputs [R, V], and what ``backward`` needs.
+            The second layer's inputs [V, R], and what ``backward`` needs.
         """
 
     def backward(self, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-        """The gradient before it, [R, W], from that after it, [R, V], which may be overwritten."""
+        """The gradient before it, [W, R], from that after it, [V, R], which may be overwritten."""
 
 
 class Gated:
     """GEGLU: the first half times exact GELU of the second."""
 
+    scale = 1.0
+
     def forward(self, wide: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """[R, W] to [R, W / 2]."""
-        value, gate = wide.chunk(2, dim=1)
+        """[W, R] to [W / 2, R]."""
+        value, gate = wide.chunk(2)
         opened = F.gelu(gate)
         return value * opened, (wide, opened)
 
     def backward(self, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-        """[R, W / 2] to [R, W], each half written where it belongs."""
+        """[W / 2, R] to [W, R], each half written where it belongs."""
         wide, opened = kept
-        value, gate = wide.chunk(2, dim=1)
+        value, gate = wide.chunk(2)
         found = torch.empty_like(wide)
-        of_value, of_gate = found.chunk(2, dim=1)
+        of_value, of_gate = found.chunk(2)
         torch.mul(gradient, opened, out=of_value)
         torch.ops.aten.gelu_backward.grad_input(gradient.mul_(value), gate, grad_input=of_gate)
         return found
@@ -59,8 +65,8 @@ def feed_forward(
 
     Args:
         inputs: [R, n].
-        average: how many rows next to each other are wanted as their mean; taken before the second layer it
-            spares products.
+        average: of how many blocks of rows, one after the other, the mean is wanted; taken before the second
+            layer it spares products.
 
     Returns:
         [R / average, m].
@@ -81,44 +87,28 @@ class _FeedForward(torch.autograd.Function):
         between: Between,
         average: int,
     ) -> Tensor:
-        hidden, kept = between.forward(_linear(inputs, widening, shift))
+        hidden, kept = between.forward(torch.addmm(shift[:, None], widening, inputs.t()))
         if average > 1:
-            hidden = hidden.view(-1, average, hidden.shape[1]).mean(1)
+            hidden = hidden.view(len(hidden), average, -1).mean(1)
+        narrowing = narrowing * between.scale
         ctx.between, ctx.average = between, average
         ctx.save_for_backward(inputs, widening, narrowing, hidden, *kept)
-        return _linear(hidden, narrowing, last_shift)
+        return torch.addmm(last_shift, hidden.t(), narrowing.t())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, widening, narrowing, hidden, *kept = ctx.saved_tensors
-        of_hidden = gradient @ narrowing
+        of_hidden = narrowing.t() @ gradient.t()
         if ctx.average > 1:
-            of_hidden = of_hidden.div_(ctx.average).repeat_interleave(ctx.average, 0)
+            of_hidden = of_hidden.div_(ctx.average).repeat(1, ctx.average)
         of_wide = ctx.between.backward(of_hidden, kept)
         return (
-            _product(of_wide, widening),
-            _product(of_wide.t(), inputs),
-            of_wide.sum(0),
-            gradient.t() @ hidden,
+            of_wide.t() @ widening,
+            of_wide @ inputs,
+            of_wide.sum(1),
+            (gradient.t() @ hidden.t()).mul_(ctx.between.scale),
             gradient.sum(0),
             None,
             None,
         )
-
-
-def _linear(rows: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
-    if len(weight) % VECTOR == 0:
-        return torch.addmm(shift, rows, weight.t())
-    return _product(rows, weight.t()).add_(shift)
-
-
-def _product(first: Tensor, second: Tensor) -> Tensor:
-    """[R, n] by [n, m].
-
-    Where m is no whole number of vectors, as IEMOCAP's D = 30 is not, the product of the transposed takes
-    two thirds of the time.
-    """
-    if second.shape[1] % VECTOR == 0:
-        return first @ second
-    return (second.t() @ first.t()).t().contiguous()

@@ -84,14 +84,13 @@ class FeedForward(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """[P, N, D] to [P, N, D], to be added to the latents."""
-        return self._rows(latents, 1).view(latents.shape)
+        rows = self.norm(latents).flatten(0, 1)
+        return feed_forward(rows, self.expand, self.contract, Gated()).view(latents.shape)
 
     def mean(self, latents: Tensor) -> Tensor:
         """The mean over the latents of what ``forward`` gives, [P, D]."""
-        return self._rows(latents, latents.shape[1])
-
-    def _rows(self, latents: Tensor, average: int) -> Tensor:
-        return feed_forward(self.norm(latents).flatten(0, 1), self.expand, self.contract, Gated(), average)
+        rows = self.norm(latents).transpose(0, 1).flatten(0, 1)
+        return feed_forward(rows, self.expand, self.contract, Gated(), average=latents.shape[1])
 
 
 class Layer(nn.Module):

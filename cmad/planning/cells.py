@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.config.overrides import override
 from cmad.config.schema import Config, Keep, Student
 from cmad.config.sweeps import Sweep, sweeps
 from cmad.entries import Entry, entries
-
-# What a sweep changes.
-_SWEPT = "cmad"
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _variant(config: Config, grid: Grid, dataset: str, name: str) -> Cell:
 
 
 def _sweep(config: Config, grid: Grid, dataset: str, knob: str) -> Cell:
-    own = override(config.presets[dataset].student, config.definitions[_SWEPT].student)
+    own = override(config.presets[dataset].student, config.definitions[REFERENCE].student)
     return Cell(
         stage=grid.stage("sweep", dataset, knob),
         time=f"sweep-{dataset}-{knob}",

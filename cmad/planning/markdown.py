@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cmad.config.schema import Config
 from cmad.planning.cells import Grid, grids
-from cmad.report.table import aligned
+from cmad.report.table import aligned, plural
 
 _HOUR, _DAY = 3600, 86400
 
@@ -38,8 +38,8 @@ def markdown(config: Config, of: Mapping[str, list[Line]]) -> str:
     main, also = grids(config)
     blocks = [
         "# Plan",
-        f"{_contents(main)}, {_count(len(config.seeds), 'seed')} "
-        f"({', '.join(map(str, config.seeds))}), {_count(config.threads, 'thread')}. "
+        f"{_contents(main)}, {plural(len(config.seeds), 'seed')} "
+        f"({', '.join(map(str, config.seeds))}), {plural(config.threads, 'thread')}. "
         f"{f'The second grid: {_contents(also)}. ' if also.datasets else ''}"
         "Times are those of this machine, one stage after the other; what DVC has in its cache is not run.",
     ]
@@ -51,9 +51,9 @@ def markdown(config: Config, of: Mapping[str, list[Line]]) -> str:
 
 
 def _contents(grid: Grid) -> str:
-    sweeps = f", {_count(len(grid.sweeps), 'value')} of sweeps" if grid.sweeps else ""
+    sweeps = f", {plural(len(grid.sweeps), 'value')} of sweeps" if grid.sweeps else ""
     names = ", ".join(grid.datasets)
-    return f"{_count(len(grid.datasets), 'data set')} ({names}), {_count(len(grid.rows), 'row')}{sweeps}"
+    return f"{plural(len(grid.datasets), 'data set')} ({names}), {plural(len(grid.rows), 'row')}{sweeps}"
 
 
 def duration(seconds: float) -> str:
@@ -93,12 +93,8 @@ def _sum(lines: list[Line]) -> str:
     disk = sum(line.disk for line in lines if line.disk is not None)
     models = sum(line.models or 0 for line in lines)
     unknown = [line.stage for line in lines if line.seconds is None and line.source != "is taken in"]
-    missing = f", without {_count(len(unknown), 'stage')} of unknown time" if unknown else ""
+    missing = f", without {plural(len(unknown), 'stage')} of unknown time" if unknown else ""
     return (
-        f"{_count(models, 'model')}, {duration(sum(known))}{missing}, {size(disk)} in data/runs. "
+        f"{plural(models, 'model')}, {duration(sum(known))}{missing}, {size(disk)} in data/runs. "
         "DVC's cache holds the same once more, unless it links (docs/data.md)."
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -49,14 +49,11 @@ class Cost:
         step: seconds of a training step at full batch.
         predict: seconds to predict one sample under all combinations.
         predict_full: seconds to predict one sample under LAV.
-        weights, of_encoder: of the network.
     """
 
     step: float
     predict: float
     predict_full: float
-    weights: int
-    of_encoder: int
 
 
 def plan(params: Path, data: Path) -> str:
@@ -243,8 +240,7 @@ class _Planner:
         step = step_seconds(
             method, shapes, self.max_frames, settings.optimiser, settings.batch, self.device, taught
         )
-        predict, full = predict_seconds(method.network, shapes, self.max_frames, self.device)
-        return Cost(step, predict, full, *count(method.network))
+        return Cost(step, *predict_seconds(method.network, shapes, self.max_frames, self.device))
 
 
 def _seconds(cost: Cost, settings: Teacher | Student, shapes: Shapes) -> float:

@@ -32,7 +32,6 @@ class Shapes:
         frames: by modality, mean length of a stream.
         task: what is predicted.
         encoder: where language is stored as token ids, with the checksum of its weights.
-        source: where the sizes come from, in words.
     """
 
     counts: Mapping[str, int]
@@ -40,7 +39,6 @@ class Shapes:
     frames: Mapping[str, float]
     task: Task
     encoder: tuple[Encoder, str] | None
-    source: str
 
 
 def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
@@ -67,7 +65,7 @@ def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
         counts = {split: int(getattr(params.generator, split)) for split in SPLITS}
         frames = {m: sum(demo.LENGTHS[m]) / 2 for m in MODALITIES}
         names = {"regression": (), "classes": demo.CLASSES, "binary": demo.LABELS}[params.task]
-        return Shapes(counts, demo.WIDTHS, frames, Task(params.task, names), None, "the generator's sizes")
+        return Shapes(counts, demo.WIDTHS, frames, Task(params.task, names), None)
     return _of_published(name, params, encoder)
 
 
@@ -82,7 +80,6 @@ def _of_manifest(manifest: Mapping[str, Any], encoder: tuple[Encoder, str] | Non
         frames={m: max(1.0, splits["train"]["lengths"][m]["mean"]) for m in MODALITIES},
         task=Task(manifest["task"]["kind"], tuple(manifest["task"]["names"])),
         encoder=encoder,
-        source="the store",
     )
 
 
@@ -101,7 +98,6 @@ def _of_published(name: str, params: Preprocess, encoder: tuple[Encoder, str] | 
         frames={m: float(getattr(params.max_frames, m)) for m in MODALITIES},
         task=Task(dataset.task, dataset.names),
         encoder=encoder,
-        source="published counts and the longest streams kept, so at most",
     )
 
 

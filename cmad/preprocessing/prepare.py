@@ -1,9 +1,9 @@
 """From a raw folder to a store: the whole of preprocessing."""
 
-import tempfile
 from pathlib import Path
 
 from cmad.config.schema import Preprocess
+from cmad.files import partial_folder
 from cmad.preprocessing.language import prepare_language
 from cmad.preprocessing.write import write_store
 from cmad.raw.read import read
@@ -20,8 +20,7 @@ def prepare_store(raw_folder: Path, params: Preprocess, store_folder: Path) -> N
     Raises:
         UserError: the raw data are unusable, or a knob does not fit them.
     """
-    store_folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the store and not in /tmp, which may be held in memory.
-    with tempfile.TemporaryDirectory(prefix=f".{store_folder.name}.", dir=store_folder.parent) as scratch:
-        raw, language = prepare_language(read(raw_folder, params), params, Path(scratch))
+    with partial_folder(store_folder) as scratch:
+        raw, language = prepare_language(read(raw_folder, params), params, scratch)
         write_store(raw, params, store_folder, language)

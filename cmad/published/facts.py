@@ -16,7 +16,6 @@ _MMSA_LINK = (
     "MMSA's Google Drive (Processed)",
     "https://drive.google.com/drive/folders/1A2S4pqCHryGmiqnNSPLv7rEg63WvjCSk",
 )
-_MMSA = "README of thuiar/MMSA"
 
 
 @dataclass(frozen=True)

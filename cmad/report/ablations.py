@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
 from cmad.report.load import Cells
 from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import mark
 from cmad.report.table import Row, Table, source_id
 from cmad.report.tables import PERCENT, row_cells
-from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
 
 # By table the variants in the supplement's order.

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from cmad.report.ceiling import has_ceiling
 from cmad.report.load import Cells
 from cmad.report.pairs import pair_variants
 from cmad.report.predicted import sample_figures
@@ -83,7 +82,7 @@ def _samples(cells: Cells) -> list[Shown]:
 
 
 def _ceiling(cells: Cells) -> list[Shown]:
-    if not has_ceiling(cells):
+    if not cells.has_ceiling:
         return []
     text = (
         "How many points each row stays below the Bayes ceiling of that combination; bars are one deviation "

@@ -14,11 +14,6 @@ from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import shown
 
 
-def has_ceiling(cells: Cells) -> bool:
-    """Whether the best possible predictor is known."""
-    return "ceiling" in set(cells.references["variant"])
-
-
 def ceiling_figure(cells: Cells, path: Path) -> None:
     """Ceiling minus score by combination, a point for each unified row, its deviation over seeds."""
     rows = [row for row in drawn_rows(cells) if not row.customised]

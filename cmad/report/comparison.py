@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
 from cmad.report.grid import Field, Grid, Part, pairs
 from cmad.report.load import Cells
@@ -12,7 +13,6 @@ from cmad.report.summary import COLUMNS, counts, score_summary
 from cmad.report.systems import BASELINE, compared, described, is_addition, mark, shown
 from cmad.report.table import NOTHING, Cell, Row, Table, best_cells, source_id
 from cmad.report.tables import PERCENT, REFERENCES, row_cells
-from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
 
 _REFERENCE_SET = "ref."

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
-from cmad.paper import Published
+from cmad.paper import AVERAGE, Published
 from cmad.report.ablations import ablation_tables
 from cmad.report.blocks import Block, Heading, Link, Notes, Paragraph, Picture, Printed
 from cmad.report.captions import further_figures
@@ -14,9 +15,9 @@ from cmad.report.grid import pairs, side_by_side
 from cmad.report.load import Cells
 from cmad.report.paper import paper_blocks
 from cmad.report.series import weighted_variant
-from cmad.report.summary import AVERAGE, score_summary
+from cmad.report.summary import score_summary
 from cmad.report.systems import compared, footnotes
-from cmad.report.table import NO_VALUE, Table
+from cmad.report.table import NO_VALUE, Table, plural
 from cmad.report.tables import (
     class_tables,
     combination_tables,
@@ -28,7 +29,6 @@ from cmad.report.tables import (
     p_table,
     split_table,
 )
-from cmad.scores.bootstrap import REFERENCE
 
 # Of the tests.
 LEVEL = 0.05
@@ -70,8 +70,8 @@ def _what_was_run(of: Sequence[Cells], threads: int) -> Paragraph:
     seeds = [str(seed) for seed in of[0].seeds]
     return Paragraph(
         (
-            f"{'; '.join(counted)}, {_count(len(seeds), 'seed')} ({', '.join(seeds)}), "
-            f"{_count(threads, 'thread')}. "
+            f"{'; '.join(counted)}, {plural(len(seeds), 'seed')} ({', '.join(seeds)}), "
+            f"{plural(threads, 'thread')}. "
             "What each variant changes stands in `params.yaml` under `definitions`, what each system is in ",
             Link("docs/systems.md", "../docs/systems.md"),
             ". All scores are on test; nothing was chosen on test. "
@@ -88,7 +88,7 @@ def _grid_text(rows: Sequence[Entry], of: Sequence[Cells]) -> str:
         "customised system": [str(row.system) for row in rows if row.customised],
         "swept value": list(dict.fromkeys(str(name) for cells in of for name in cells.sweeps["sweep"])),
     }
-    counted = [f"{_count(len(each), what)} ({', '.join(each)})" for what, each in names.items() if each]
+    counted = [f"{plural(len(each), what)} ({', '.join(each)})" for what, each in names.items() if each]
     return ", ".join(counted)
 
 
@@ -151,12 +151,8 @@ def _spread_text(cells: Cells) -> str:
     return "mean ± standard deviation over seeds" if len(cells.seeds) > 1 else "one seed, so no deviation"
 
 
-def _has_ceiling(cells: Cells) -> bool:
-    return "ceiling" in set(cells.references["variant"])
-
-
 def _ceiling_known(cells: Cells) -> str:
-    return ", the Bayes ceiling knows how the data were generated" if _has_ceiling(cells) else ""
+    return ", the Bayes ceiling knows how the data were generated" if cells.has_ceiling else ""
 
 
 def _customised(cells: Cells) -> list[Entry]:
@@ -288,7 +284,7 @@ def _labels_text(cells: Cells) -> str:
 
 def _ceiling_text(cells: Cells) -> str:
     summary = score_summary(cells)["mean"]
-    if not _has_ceiling(cells):
+    if not cells.has_ceiling:
         return ""
     text = (
         "The data are generated, so the best possible predictor is known: the Bayes ceiling. "
@@ -353,7 +349,7 @@ def _test_text(cells: Cells, tested: bool) -> str:
     # The least p is that of seeds which all agree.
     if 2.0 ** (1 - seeds) * tests > LEVEL:
         return (
-            f"With {_count(seeds, 'seed')} a sign-flip test over seeds cannot reach .05 after correction, "
+            f"With {plural(seeds, 'seed')} a sign-flip test over seeds cannot reach .05 after correction, "
             "so none is shown."
         )
     return "No sign-flip test over seeds was made."
@@ -438,10 +434,6 @@ def _printed(cells: Cells, csv: str, key: str, table: Table) -> Printed:
 
 def _figure(cells: Cells, name: str, text: str, csv: str = "") -> Picture:
     return Picture(f"{cells.dataset}_{name}", f"{cells.dataset}: {text}", csv)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
 from cmad.report.draw import seeds_text
 from cmad.report.drops import drawn_rows
@@ -13,7 +14,6 @@ from cmad.report.load import Cells
 from cmad.report.style import BLUE, GREY, RED, Look, legend_below, sheet
 from cmad.report.summary import counts, drop_summary, part
 from cmad.report.systems import shown
-from cmad.scores.bootstrap import REFERENCE
 
 # Panels beside each other.
 _COLUMNS = 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
 from cmad.report.draw import draw_bands, draw_line, seeds_text
 from cmad.report.figures import NAMES
@@ -13,7 +14,6 @@ from cmad.report.load import Cells
 from cmad.report.style import EMPHASISED, FEW, GREY, Look, legend_below, sheet, system_looks
 from cmad.report.summary import counts, drop_summary, part
 from cmad.report.systems import is_compared, shown
-from cmad.scores.bootstrap import REFERENCE
 
 
 def drop_figure(cells: Cells, path: Path) -> None:

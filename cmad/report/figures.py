@@ -11,10 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from cmad.paper import AVERAGE
 from cmad.report.draw import seeds_text
 from cmad.report.load import Cells
 from cmad.report.style import BLACK, GREY, Look, sheet, variant_looks
-from cmad.report.summary import AVERAGE, COLUMNS, counts, score_summary, with_average
+from cmad.report.summary import COLUMNS, counts, score_summary, with_average
 
 NAMES = {"accuracy": "accuracy", "f1": "F1"}
 
@@ -86,6 +87,6 @@ def _point_legend(cells: Cells) -> list[Line2D]:
     handles = [Line2D([], [], color=GREY, label="one seed", **_SEED)] if several else []
     handles.append(Line2D([], [], color=OTHER.colour, marker="o", lw=1.2, ls=line, label=label))
     handles.append(Line2D([], [], color=BLACK, label="constant predictor", **_CONSTANT))
-    if "ceiling" in set(cells.references["variant"]):
+    if cells.has_ceiling:
         handles.append(Line2D([], [], color=BLACK, label="Bayes ceiling", **_CEILING))
     return handles

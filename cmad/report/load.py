@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.config.sweeps import Sweep
 from cmad.entries import Entry
 from cmad.evaluation.origin import FILE, changed, origin
@@ -16,7 +17,7 @@ from cmad.files import sha256
 from cmad.report.details import Details, load_details
 from cmad.report.source import Source, known, read, short, take
 from cmad.report.swept import load_sweeps
-from cmad.scores.bootstrap import COMPARED, REFERENCE
+from cmad.scores.bootstrap import COMPARED
 from cmad.scores.metrics import METRICS, PRIMARY
 from cmad.splits import SPLITS
 
@@ -48,6 +49,7 @@ class Cells:
         details: what the figures show beyond scores.
         sweeps: see ``cmad.report.swept.load_sweeps``.
         store: SHA-256 of the store's manifest.
+        suffix: what the names of the grid's stages end with: nothing, or "_also".
     """
 
     dataset: str
@@ -66,6 +68,7 @@ class Cells:
     details: Details
     sweeps: pd.DataFrame
     store: str
+    suffix: str
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -83,6 +86,11 @@ class Cells:
         """The metrics of the task, see ``cmad.scores.metrics.scores``."""
         return _metrics(self.manifest)
 
+    @property
+    def has_ceiling(self) -> bool:
+        """Whether the best possible predictor is known."""
+        return "ceiling" in set(self.references["variant"])
+
 
 def load(
     runs: Path,
@@ -98,7 +106,7 @@ def load(
         runs: folder with a folder for each data set.
         dataset: which one.
         rows, seeds, sweeps: the cells wanted. Others that lie there are not looked at.
-        suffix: what the names of the grid's stages end with: nothing, or "_also".
+        suffix: see ``Cells``.
 
     Raises:
         UserError: a file is missing or unreadable, or lacks a cell; or the scores are those of another
@@ -194,6 +202,7 @@ def load(
             here / "sweeps", f"sweep{suffix}@{dataset}-", sweeps, seeds, combinations, metrics
         ),
         store=sha256(here / "store" / "manifest.json"),
+        suffix=suffix,
     )
     # What is absent has a better name by now.
     _refuse_stale(evaluated_from, here, cells)
@@ -212,7 +221,7 @@ def _refuse_stale(source: Source, here: Path, cells: Cells) -> None:
         raise source.refuse(f"the scores are stale: {stale} has changed since")
 
 
-def stage_of(dataset: str, row: Entry, suffix: str = "") -> str:
+def stage_of(dataset: str, row: Entry, suffix: str) -> str:
     """The stage that trains a row."""
     if row.system is None:
         return f"student{suffix}@{dataset}-{row.name}"

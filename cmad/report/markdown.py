@@ -1,28 +1,15 @@
 """What a report says as Markdown, which reads as plain text too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from cmad.paper import Published
 from cmad.report.blocks import Block, Heading, Link, Listing, Notes, Paragraph, Picture, Printed, Strong
-from cmad.report.content import content
-from cmad.report.grid import Field, Grid, Line, side_by_side
-from cmad.report.load import Cells
-from cmad.report.table import Table, aligned, escaped
-
-
-def report(of: Sequence[Cells], threads: int, published: Sequence[Published] = ()) -> str:
-    """The whole report, see ``content``."""
-    return written(content(of, threads, published))
+from cmad.report.grid import Field, Grid, Line
+from cmad.report.table import aligned, escaped
 
 
 def written(blocks: Iterable[Block]) -> str:
     """A report in Markdown."""
     return "\n\n".join(_block(block).strip("\n") for block in blocks) + "\n"
-
-
-def markdown(table: Table, *beside: Table) -> str:
-    """A table in Markdown, the best cells bold; right of it the columns of others with the same rows."""
-    return _grid(side_by_side(table, *beside))
 
 
 def _block(block: Block) -> str:

@@ -8,12 +8,12 @@ import pandas as pd
 
 from cmad.combinations import COMBINATIONS
 from cmad.entries import Entry
-from cmad.paper import PRINTED, THIRD_PARTY, Published
+from cmad.paper import AVERAGE, PRINTED, THIRD_PARTY, Published
 from cmad.report.blocks import Block, Paragraph, Printed, Strong
 from cmad.report.grid import pairs, side_by_side
 from cmad.report.latex import latex, latex_pairs
 from cmad.report.load import Cells
-from cmad.report.summary import AVERAGE, COLUMNS, consistency_summary, counts, score_summary
+from cmad.report.summary import COLUMNS, consistency_summary, counts, score_summary
 from cmad.report.systems import described, is_addition, mark
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table, source_id
 from cmad.report.tables import PERCENT, POINTS, row_cells

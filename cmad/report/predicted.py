@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.report.draw import seeds_text
 from cmad.report.load import Cells
 from cmad.report.style import BLACK, BLUE, GREY, RED, legend_below, sheet
-from cmad.scores.bootstrap import REFERENCE
 
 # A bin with fewer records says little.
 _FEW_RECORDS = 5

@@ -151,10 +151,11 @@ def _rows(of: Sequence[Cells], origin: Origin) -> list[Block]:
     for cells in of:
         models = {each["variant"]: each for each in cells.models.to_dict("records")}
         seconds = origin.seconds[cells.dataset]
+        evaluated = text(f"evaluate{cells.suffix}@{cells.dataset}")
         lines = [_row(cells, row, models[row.name], origin.config, seconds) for row in cells.rows]
         lines += [
             Line(
-                (text(name), text(_REFERENCES[r]), text("-"), text(f"evaluate@{cells.dataset}"), (), (), ()),
+                (text(name), text(_REFERENCES[r]), text("-"), evaluated, (), (), ()),
                 anchor=source_id(cells.dataset, r),
             )
             for r, name in REFERENCES.items()
@@ -180,7 +181,7 @@ def _row(
             text(row.name),
             text(_what(row, config)),
             text(_changes(cells, row, config)),
-            text(stage_of(cells.dataset, row)),
+            text(stage_of(cells.dataset, row, cells.suffix)),
             _number(model["models"]),
             _number(model["parameters"]),
             seconds_field(seconds.get(row.name)),

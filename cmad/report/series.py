@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.config.grid import REFERENCE
 from cmad.report.load import Cells
 from cmad.report.summary import drop_summary, over_seeds
-from cmad.scores.bootstrap import REFERENCE
 
 # MAR's columns of a log, see ``cmad.methods.cmad``.
 WEIGHT, WEIGHT_T, DIFFICULTY = "psi", "psi_t", "w"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS
+from cmad.paper import AVERAGE
 from cmad.report.load import Cells
 
-AVERAGE = "Avg."
 # The columns of every table of scores.
 COLUMNS = (*COMBINATIONS, AVERAGE)
 

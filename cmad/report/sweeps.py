@@ -8,12 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from cmad.config.grid import REFERENCE
+from cmad.paper import AVERAGE
 from cmad.report.draw import seeds_text
 from cmad.report.figures import NAMES
 from cmad.report.load import Cells
 from cmad.report.style import BLUE, GREY, RED, Look, legend_below, sheet
-from cmad.report.summary import AVERAGE, counts, with_average
-from cmad.scores.bootstrap import REFERENCE
+from cmad.report.summary import counts, with_average
 from cmad.scores.metrics import PRIMARY
 
 # As the paper writes them.

@@ -95,20 +95,15 @@ def source_id(dataset: str, name: str) -> str:
     return f"{dataset}-row-{name}"
 
 
-def cell_text(cell: Cell | None, shown: Shown) -> str:
-    """A cell as a reader sees it: "86.1 ± 0.3", "+1.2 [+0.4, +2.0]", a dash where there is nothing."""
-    return value_text(cell, shown) + spread_text(cell, shown)
-
-
 def value_text(cell: Cell | None, shown: Shown) -> str:
-    """The number alone."""
+    """The number alone, "86.1" or "+1.2"; a dash where there is nothing to measure."""
     if cell is None:
         return ""
     return NO_VALUE if math.isnan(cell.value) else _number(cell.value, shown)
 
 
 def spread_text(cell: Cell | None, shown: Shown) -> str:
-    """What follows the number: its deviation, its interval, with a space before each; or nothing."""
+    """What follows the number: its deviation, " ± 0.3", its interval, " [+0.4, +2.0]"; or nothing."""
     if cell is None or math.isnan(cell.value):
         return ""
     text = ""
@@ -170,6 +165,11 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     ]
     padded.insert(1, rule)
     return "".join(f"| {' | '.join(line)} |\n" for line in padded)
+
+
+def plural(number: int, what: str) -> str:
+    """A number of things in words: "1 seed", "3 seeds"."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def escaped(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cmad.combinations import COMBINATIONS, MODALITIES
+from cmad.config.grid import REFERENCE
 from cmad.entries import Entry
 from cmad.report.load import Cells
 from cmad.report.summary import (
@@ -19,7 +20,7 @@ from cmad.report.summary import (
 )
 from cmad.report.systems import mark
 from cmad.report.table import NOTHING, Cell, Row, Shown, Table, source_id
-from cmad.scores.bootstrap import COMPARED, REFERENCE
+from cmad.scores.bootstrap import COMPARED
 from cmad.scores.metrics import METRICS, PRIMARY
 from cmad.splits import SPLITS
 

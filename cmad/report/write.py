@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cmad.config.grid import REFERENCE
 from cmad.paper import Published
 from cmad.report.ablations import ABLATIONS, ablation_tables
-from cmad.report.ceiling import ceiling_figure, has_ceiling
+from cmad.report.ceiling import ceiling_figure
 from cmad.report.comparison import comparison_frame, comparison_grid
 from cmad.report.curves import training_figure, weight_figure
 from cmad.report.drop_bands import band_figure
@@ -33,7 +34,6 @@ from cmad.report.tables import (
     modality_table,
     split_table,
 )
-from cmad.scores.bootstrap import REFERENCE
 from cmad.scores.metrics import PRIMARY
 
 
@@ -108,7 +108,7 @@ def write_figures(cells: Cells, folder: Path) -> None:
             band_figure(cells, path("drop_bands"))
     if has_gaps(cells):
         gap_figure(cells, path("drop_gaps"))
-    if has_ceiling(cells):
+    if cells.has_ceiling:
         ceiling_figure(cells, path("ceiling"))
     if len(cells.sweeps):
         sweep_figure(cells, path("sweeps"))

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from cmad.scores.metrics import Floats, confusion, from_confusion
 from cmad.task import Task
 
-# The variant that all others are compared with.
-REFERENCE = "cmad"
-
 # What is compared.
 COMPARED = ("accuracy", "f1", "f1_paper")
 

@@ -15,7 +15,7 @@ from cmad.task import Kind, Task
 
 Floats = NDArray[np.float64]
 
-# What selects epochs and heads every table.
+# What heads every table; of students f1, on dev, selects the epoch too.
 PRIMARY = ("accuracy", "f1")
 
 # The names that `scores` gives by task kind; True where higher is better. "binary" has accuracy

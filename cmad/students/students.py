@@ -15,7 +15,7 @@ from cmad.computing.randomness import torch_threads
 from cmad.config.schema import Keep, Student
 from cmad.config.schema import Network as Settings
 from cmad.files import sha256, whole_folder
-from cmad.store.store import open_store
+from cmad.store.store import Store, open_store
 from cmad.students.keep import Cell, keep_model
 from cmad.students.student import create_method, train_student
 from cmad.training.checkpoint import checkpoint_name, load_network
@@ -91,14 +91,15 @@ def train_students(
                 )
                 name = "" if combination is None else f" {COMBINATIONS[combination]}"
                 label = f"{target.name}{name}, seed {seed}"
-                key = _key(recipe, inputs, teachers, Cell(seed, combination), device) if scratch else {}
+                cell = Cell(seed, combination)
+                key = _key(recipe, store, inputs, teachers, cell, device) if scratch else {}
                 with place(scratch, key, label) as kept:
                     fitted = train_student(
                         method, store, recipe.student, cache, combination, seed, label, device, kept
                     )
                 keep_model(
                     folder,
-                    Cell(seed, combination),
+                    cell,
                     method.network,
                     fitted.state,
                     recipe.keep,
@@ -111,8 +112,14 @@ def train_students(
         write_log(folder / "log.csv", logs)
 
 
-def _key(recipe: Recipe, store: str, teachers: Path, cell: Cell, device: torch.device) -> dict[str, Any]:
-    """All that determines the bits of one model: other seeds and what is kept of it do not."""
+def _key(
+    recipe: Recipe, store: Store, inputs: str, teachers: Path, cell: Cell, device: torch.device
+) -> dict[str, Any]:
+    """All that determines the bits of one model: other seeds and what is kept of it do not.
+
+    Args:
+        inputs: the digest of the store.
+    """
     files = (teachers / checkpoint_name(cell.seed), teachers / cache_name(cell.seed))
     return {
         "method": recipe.method,
@@ -120,6 +127,6 @@ def _key(recipe: Recipe, store: str, teachers: Path, cell: Cell, device: torch.d
         "network": asdict(recipe.network),
         "student": asdict(recipe.student),
         "cell": asdict(cell),
-        "store": store,
+        "store": inputs,
         "teacher": [sha256(file) for file in files],
-    } | surroundings(recipe.threads, recipe.precision, device)
+    } | surroundings(recipe.threads, recipe.precision, device, store.encoder is not None)

@@ -73,7 +73,7 @@ def make_teachers(
             logs = []
             for seed in recipe.seeds:
                 name = f"{label}, seed {seed}"
-                with place(scratch, _key(recipe, inputs, seed, device), name) as kept:
+                with place(scratch, _key(recipe, store, inputs, seed, device), name) as kept:
                     logs.append(_train(recipe, store, seed, name, folder, device, kept))
         else:
             logs = _take_in(recipe, recipe.teacher.checkpoint, store, folder, device)
@@ -98,14 +98,14 @@ def _train(
     return Logged(fitted.log, {"seed": seed})
 
 
-def _key(recipe: Recipe, store: str, seed: int, device: torch.device) -> dict[str, Any]:
-    """All that determines the bits of one teacher."""
+def _key(recipe: Recipe, store: Store, inputs: str, seed: int, device: torch.device) -> dict[str, Any]:
+    """All that determines the bits of one teacher; ``inputs`` is the digest of the store."""
     return {
         "network": asdict(recipe.network),
         "teacher": asdict(recipe.teacher),
         "seed": seed,
-        "store": store,
-    } | surroundings(recipe.threads, recipe.precision, device)
+        "store": inputs,
+    } | surroundings(recipe.threads, recipe.precision, device, store.encoder is not None)
 
 
 def _take_in(

@@ -16,9 +16,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 
 from cmad.errors import UserError
@@ -150,16 +152,27 @@ def code_digest() -> str:
     return digest({name: sha256(Path(f)) for name, f in zip(loaded, files, strict=True) if f})
 
 
-def surroundings(threads: int, precision: str, device: torch.device) -> dict[str, str | int]:
-    """What else determines a training's bits than its inputs and settings."""
+def surroundings(threads: int, precision: str, device: torch.device, encoder: bool) -> dict[str, str | int]:
+    """What else determines a training's bits than its inputs and settings.
+
+    Args:
+        encoder: whether a language encoder is trained along.
+    """
     # The exact model of a processor or card is not asked for: the scratch stays on one machine.
-    return {
+    around: dict[str, str | int] = {
         "code": code_digest(),
         "torch": torch.__version__,
+        # Draws order and combinations.
+        "numpy": np.__version__,
         "threads": threads,
         "precision": precision,
         "device": device.type,
     }
+    if encoder:
+        # Where it is not installed, building the network says so.
+        with suppress(PackageNotFoundError):
+            around["transformers"] = version("transformers")
+    return around
 
 
 def folder_digest(folder: Path) -> str:

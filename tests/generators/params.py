@@ -16,5 +16,6 @@ def params(format_: Any, task: Any, **changes: Any) -> Preprocess:
         "text": None,
         "generator": None,
         "file": None if format_ in ("demo", "folder", "cherma") else "x.pkl",
+        "skip_bad": False,
     }
     return Preprocess(format=format_, task=task, **(fields | changes))

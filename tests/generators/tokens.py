@@ -48,6 +48,8 @@ class TokenWorld:
             (),
             Text(self.encoder, True, True),
             None,
+            None,
+            False,
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(prepare, "read", lambda *_: raw)
