@@ -148,7 +148,7 @@ class _ProjectDropout(nn.Module):
         hidden = inputs.relu()
         if not self.training:
             return hidden
-        # There the features are outermost.
+        # The project draws for features outermost, [W, R] (``cmad.network.feed_forward``).
         drawn = mask(hidden.flatten(0, -2).t().contiguous(), self.p).t().view_as(hidden)
         return hidden * drawn / (1 - self.p)
 

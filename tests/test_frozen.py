@@ -18,7 +18,8 @@ from cmad.preprocessing.tokenise import from_texts, load_tokeniser
 from cmad.raw.raw_data import Ragged
 from tests.generators.encoders import KINDS, WIDTH, Kind, write_encoder
 
-MINILM = pytest.mark.skipif(not has_text_extra(), reason="the text extra is not installed (make text)")
+NO_TEXT = "the text extra is not installed (make text)"
+MINILM = pytest.mark.skipif(not has_text_extra(), reason=NO_TEXT)
 
 TEXTS = [
     ("", "It was REALLY good."),
@@ -72,7 +73,7 @@ def test_case_does_not_matter_to_this_model(encoded: tuple[Ragged, int]) -> None
 
 @MINILM
 def test_equals_the_model_called_directly(encoded: tuple[Ragged, int]) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason=NO_TEXT)
     folder = find("minilm")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
@@ -137,7 +138,7 @@ def test_a_length_that_the_model_cannot_take_is_refused(tokens: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("context", ["", "well , that is"])
 def test_any_model_gives_what_transformers_itself_gives(kind: Kind, context: str, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason=NO_TEXT)
     folder = write_encoder(tmp_path / kind, kind)
     ragged, cut = encode(
         [("", "sure"), (context, "this was not good")], max_tokens=32, threads=1, folder=folder
@@ -154,7 +155,7 @@ def test_any_model_gives_what_transformers_itself_gives(kind: Kind, context: str
 
 
 def test_a_model_whose_weights_are_of_another_is_refused(tmp_path: Path) -> None:
-    save = pytest.importorskip("safetensors.numpy")
+    save = pytest.importorskip("safetensors.numpy", reason=NO_TEXT)
     folder = write_encoder(tmp_path / "bert")
     weights = save.load_file(folder / "model.safetensors")
     kept = {name: array for name, array in weights.items() if "layer.1" not in name}
