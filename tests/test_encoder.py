@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from cmad.combinations import COMBINATIONS, FULL, MASKS
 from cmad.errors import UserError
 from cmad.language.find import find
+from cmad.language.model import load_model, traits
 from cmad.methods.mplmm import PromptedNetwork
 from cmad.network.encoder import TokenEncoder, load_encoder
+from cmad.network.lengths import TOKENS, by_length
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations, predict_dropped
 from cmad.store.batches import Batch, collate
@@ -42,18 +44,26 @@ def tokens_of(world: TokenWorld, rows: range, kept: Any = None) -> Batch:
     return collate(split, chosen, split.has[chosen], CPU, kept)
 
 
+@pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_states_are_those_of_each_sample_alone(kind: Kind, tmp_path: Path) -> None:
-    encoder = load_encoder(write_encoder(tmp_path / "encoder", kind))
+def test_states_are_those_of_each_sample_alone(kind: Kind, packs: bool, tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "encoder", kind)
+    found = traits(folder)
+    assert found.packs
+    encoder = TokenEncoder(load_model(folder), replace(found, packs=packs))
+    model = load_model(folder)
     rng = np.random.default_rng(0)
     lengths = torch.tensor([1, 5, 12, 3])
     valid = torch.arange(12) < lengths[:, None]
     tokens = torch.from_numpy(rng.integers(5, 30, (4, 12, 2))) * valid[..., None]
-    tokens[..., 1] %= 2 if encoder._segments else 1
+    tokens[..., 1] %= 2 if found.segments else 1
+    # More tokens of padding than a group has, so that there are several groups, one of them padded.
+    assert len(by_length(valid, TOKENS["cpu"]).groups) == 2
     with torch.no_grad():
         together = encoder(tokens, valid)
         for row, length in enumerate(lengths):
-            alone = encoder(tokens[row : row + 1, :length], valid[row : row + 1, :length])
+            segments = {"token_type_ids": tokens[row : row + 1, :length, 1]} if found.segments else {}
+            alone = model(input_ids=tokens[row : row + 1, :length, 0], **segments).last_hidden_state
             torch.testing.assert_close(together[row, :length], alone[0], rtol=0, atol=1e-5)
     assert (together[~valid] == 0).all()
     assert encoder(tokens[:0], valid[:0]).shape == (0, 12, together.shape[2])

@@ -12,6 +12,9 @@ from cmad.language.quiet import quiet
 # These count positions from the padding id plus one, so that fewer than the table's rows can be used.
 _OFFSET = ("roberta", "camembert", "data2vec-text", "ibert", "mpnet")
 
+# These have nothing but plain attention between tokens, which know their place by ``position_ids`` alone.
+PLAIN = frozenset({"albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
+
 # Keys of a config that make transformers look for kernels or quantisers outside itself.
 _FOREIGN = frozenset({"attn_implementation", "_attn_implementation", "quantization_config"})
 
@@ -25,12 +28,16 @@ class Traits:
         vocabulary: number of its token ids.
         positions: longest sequence that it takes; None where there is no limit.
         segments: whether it tells the first part of a sequence from the second.
+        first: its number of a sequence's first place.
+        packs: whether sequences can be laid end to end (``cmad.network.packed``).
     """
 
     width: int
     vocabulary: int
     positions: int | None
     segments: bool
+    first: int
+    packs: bool
 
 
 def traits(folder: Path) -> Traits:
@@ -55,9 +62,16 @@ def traits(folder: Path) -> Traits:
             f"set {KEY} to a BERT-type model"
         )
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and any(kind in config.model_type for kind in _OFFSET):
-        positions -= (config.pad_token_id or 0) + 1
-    return Traits(width, vocabulary, positions, (getattr(config, "type_vocab_size", 0) or 0) > 1)
+    offset = any(kind in config.model_type for kind in _OFFSET)
+    first = (config.pad_token_id or 0) + 1 if offset else 0
+    return Traits(
+        width=width,
+        vocabulary=vocabulary,
+        positions=None if positions is None else positions - first,
+        segments=(getattr(config, "type_vocab_size", 0) or 0) > 1,
+        first=first,
+        packs=config.model_type in PLAIN,
+    )
 
 
 def load_model(folder: Path) -> Any:

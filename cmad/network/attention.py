@@ -172,12 +172,11 @@ class _Within(torch.autograd.Function):
 
 
 def _summed_product(first: Tensor, second: Tensor, dim: int, out: Tensor | None = None) -> Tensor:
-    """The sum of a product over a dimension.
+    """The sum of a product over a dimension that both have.
 
     Term by term: written out at once, the terms would be many times as large as what goes in and comes out. A
     GPU takes longer to be told of each term than to write it.
     """
-    first, second = torch.broadcast_tensors(first, second)  # type: ignore[no-untyped-call]
     if first.device.type == "cuda":
         return torch.sum(first * second, dim, out=out)
     (one, other), *rest = zip(first.unbind(dim), second.unbind(dim), strict=True)

@@ -1,14 +1,16 @@
 """A pretrained language encoder (BERT or alike) as part of the network, fine-tuned with it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmad.language.model import Traits, load_model, traits
+from cmad.network import packed
 from cmad.network.lengths import TOKENS, by_length
 from cmad.network.parts import in_parts
 from cmad.store.batches import Batch
@@ -19,14 +21,15 @@ class TokenEncoder(nn.Module):
 
     Args:
         model: a model of transformers; its own dropout is that of its config.
-        kind: its width, and whether it tells segments apart.
+        kind: its width, and how it takes sequences.
     """
 
-    def __init__(self, model: nn.Module, kind: Traits) -> None:
+    def __init__(self, model: Any, kind: Traits) -> None:
         super().__init__()
-        self.model = model
-        self._width = kind.width
-        self._segments = kind.segments
+        self.model: Any = model
+        self._kind = kind
+        if kind.packs:
+            packed.pack(model)
 
     def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """Encode.
@@ -42,19 +45,25 @@ class TokenEncoder(nn.Module):
         if not len(tokens):
             # Sequences of nothing are not what every model takes.
             weight = next(self.model.parameters())
-            return weight.new_zeros(*valid.shape, self._width)
+            return weight.new_zeros(*valid.shape, self._kind.width)
         grouped = by_length(valid, TOKENS[valid.device.type])
-        given, seen = grouped.cut(grouped.sort(tokens)), grouped.cut(grouped.sort(valid))
-        states = [
-            F.pad(self._states(part, own), (0, 0, 0, valid.shape[1] - own.shape[1]))
-            for part, own in zip(given, seen, strict=True)
-        ]
-        return grouped.restore(torch.cat(states)).masked_fill(~valid[..., None], 0.0)
+        # All tokens at once: the gradient of this table is as large as the table, for however few of them.
+        given = {"inputs_embeds": self.model.get_input_embeddings()(tokens[..., 0])}
+        if self._kind.segments:
+            given["token_type_ids"] = tokens[..., 1]
+        seen = grouped.cut(grouped.sort(valid))
+        parts = {name: grouped.cut(grouped.sort(each)) for name, each in given.items()}
+        found = [F.pad(part, (0, 0, 0, valid.shape[1] - part.shape[1])) for part in self._states(seen, parts)]
+        return grouped.restore(torch.cat(found)).masked_fill(~valid[..., None], 0.0)
 
-    def _states(self, tokens: Tensor, valid: Tensor) -> Tensor:
-        segments = {"token_type_ids": tokens[..., 1]} if self._segments else {}
-        output = self.model(input_ids=tokens[..., 0], attention_mask=valid.long(), **segments)
-        return cast(Tensor, output.last_hidden_state)
+    def _states(self, valid: Sequence[Tensor], given: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        if self._kind.packs:
+            return packed.states(self.model, valid, given, self._kind.first)
+        every = {"attention_mask": [own.long() for own in valid], **given}
+        return [
+            self.model(**dict(zip(every, group, strict=True))).last_hidden_state
+            for group in zip(*every.values(), strict=True)
+        ]
 
 
 def load_encoder(folder: Path) -> TokenEncoder:

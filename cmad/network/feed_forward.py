@@ -90,7 +90,8 @@ class _FeedForward(torch.autograd.Function):
         hidden, kept = between.forward(torch.addmm(shift[:, None], widening, inputs.t()))
         if average > 1:
             hidden = hidden.view(len(hidden), average, -1).mean(1)
-        narrowing = narrowing * between.scale
+        if between.scale != 1:
+            narrowing = narrowing * between.scale
         ctx.between, ctx.average = between, average
         ctx.save_for_backward(inputs, widening, narrowing, hidden, *kept)
         return torch.addmm(last_shift, hidden.t(), narrowing.t())
@@ -103,11 +104,14 @@ class _FeedForward(torch.autograd.Function):
         if ctx.average > 1:
             of_hidden = of_hidden.div_(ctx.average).repeat(1, ctx.average)
         of_wide = ctx.between.backward(of_hidden, kept)
+        of_narrowing = gradient.t() @ hidden.t()
+        if ctx.between.scale != 1:
+            of_narrowing *= ctx.between.scale
         return (
             of_wide.t() @ widening,
             of_wide @ inputs,
             of_wide.sum(1),
-            (gradient.t() @ hidden.t()).mul_(ctx.between.scale),
+            of_narrowing,
             gradient.sum(0),
             None,
             None,

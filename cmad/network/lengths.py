@@ -14,7 +14,7 @@ from torch import Tensor
 # What takes about as long as a group does by itself, by type of device: products of a frame's and a latent's
 # numbers in a Perceiver, and tokens in a language encoder.
 PRODUCTS: Mapping[str, int] = {"cpu": 400_000, "cuda": 10_000_000_000}
-TOKENS: Mapping[str, int] = {"cpu": 25, "cuda": 1_000_000}
+TOKENS: Mapping[str, int] = {"cpu": 8, "cuda": 1_000_000}
 
 
 @dataclass(frozen=True)
