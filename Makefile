@@ -12,10 +12,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One thread a process: torch's own count stands in params.yaml, the other libraries follow it.
 export OMP_NUM_THREADS := 1
 
-# Where glibc has it, memory in huge pages, and what is freed is kept for the next step: to give 47 MB back for
-# the gradient of a word table and get them anew can take longer than to compute it. A training takes 4 % less
-# time, with a language encoder 10 %, and ends with the same bits. Plain dvc does without; export it to have
-# it there.
+# Where glibc has it, memory in huge pages, and what is freed is kept for the next step: to give back and get
+# anew the 47 MB of a word table's gradient can take longer than to compute it. A training takes 5 to 10 % less
+# time and ends with the same bits. Plain dvc does without; export it to have it there.
 KEPT := 4294967296
 reproduce quick benchmark: export GLIBC_TUNABLES := \
 	glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=$(KEPT):glibc.malloc.trim_threshold=$(KEPT)
