@@ -13,8 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export OMP_NUM_THREADS := 1
 
 # Where glibc has it, memory in huge pages, and what is freed is kept for the next step: to give back and get
-# anew the 47 MB of a word table's gradient can take longer than to compute it. A training takes 5 to 10 % less
-# time and ends with the same bits. Plain dvc does without; export it to have it there.
+# anew the 47 MB of a word table's gradient can take longer than to compute it. The bits are the same; what it
+# spares is in docs/scale.md. Plain dvc does without; export it to have it there.
 KEPT := 4294967296
 reproduce quick benchmark: export GLIBC_TUNABLES := \
 	glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=$(KEPT):glibc.malloc.trim_threshold=$(KEPT)
