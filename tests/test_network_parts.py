@@ -1,5 +1,8 @@
 """What makes the network fast: groups of like length, one product for a Conv1d, gradients by hand."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cmad.network.attention import Context, attend_within, by_head, read
+from cmad.network.attention import Cross, Within, each_head, each_head_back
+from cmad.network.blocks import Step, added, applied
 from cmad.network.convolution import convolve, pick_spread
 from cmad.network.dropout import ReluDropout, mask
-from cmad.network.feed_forward import Gated, feed_forward
+from cmad.network.feed_forward import Averaged, Gated, Widened
 from cmad.network.lengths import by_length
 from cmad.network.perceiver import Perceiver
 
@@ -53,77 +57,143 @@ def test_a_row_is_as_long_as_its_last_valid_frame() -> None:
     assert by_length(valid, 0).groups == ((1, 4), (1, 1))
 
 
+def assert_same_function(ours: Any, plain: Any, given: tuple[Tensor, ...]) -> None:
+    """Outputs and the gradients of their product with fixed numbers, which differ by rounding alone."""
+    outputs = ours(*given), plain(*given)
+    pull = drawn(*outputs[0].shape, seed=99).detach()
+    assert torch.allclose(*outputs, atol=1e-12)
+    for one, other in zip(*(torch.autograd.grad((f * pull).sum(), given) for f in outputs), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
 @pytest.mark.parametrize("rows", [1, 5])
-def test_reading_is_attention_and_so_is_its_gradient(rows: int) -> None:
-    queries, frames = drawn(rows, 3, 4), [drawn(2, 6, 4, seed=1), drawn(3, 2, 4, seed=2)]
-    seen = [prefixes([6, 4], 6), prefixes([2, 2, 1], 2)]
+def test_attention_to_frames_is_the_stock_one_and_so_is_its_gradient(rows: int) -> None:
+    heads, each, width = 3, 2, 4
+    weights = drawn(6, 4, seed=1), drawn(12, 4, seed=2), drawn(4, seed=3), drawn(4, seed=4)
+    given = (drawn(rows, 2, 4), *weights, drawn(4, 6, seed=5), drawn(4, seed=6))
+    frames = drawn(2, 6, width, seed=7), drawn(3, 2, width, seed=8)
+    seen = prefixes([6, 4], 6), prefixes([2, 2, 2], 2)
+    bias = torch.zeros(2, 6, 1, dtype=torch.float64).masked_fill(~seen[0][..., None], -torch.inf)
 
-    def ours(queries: Tensor, *frames: Tensor) -> Tensor:
-        bias = torch.zeros(2, 6, 1, dtype=torch.float64).masked_fill(~seen[0][..., None], -torch.inf)
-        late = torch.zeros(3, 2, 1, dtype=torch.float64).masked_fill(~seen[1][..., None], -torch.inf)
-        return read(queries, [Context(frames[0], bias), Context(frames[1], late)])
+    def ours(latents: Tensor, *weights: Tensor) -> Tensor:
+        return applied(Cross(heads, each, [bias, None]), latents, *weights)
 
-    def plain(queries: Tensor, *frames: Tensor) -> Tensor:
-        each = [q for part in torch.split(queries.expand(5, -1, -1), [2, 3]) for q in part]
+    def plain(latents: Tensor, *weights: Tensor) -> Tensor:
+        asking, key_value, gain, shift, out, last, *frames = weights
+        found = []
+        queries = [q for part in torch.split(latents.expand(5, -1, -1), [2, 3]) for q in part]
         keys = [
-            row[valid]
-            for part, own in zip(frames, seen, strict=True)
-            for row, valid in zip(part, own, strict=True)
+            row[own]
+            for part, known in zip(frames, seen, strict=True)
+            for row, own in zip(part, known, strict=True)
         ]
-        return torch.stack([(q @ k.T).softmax(1) @ k for q, k in zip(each, keys, strict=True)])
+        for query, row in zip(queries, keys, strict=True):
+            k, v = ((row * gain + shift) @ key_value.T).chunk(2, dim=1)
+            q, k, v = (x.view(-1, heads, each).transpose(0, 1) for x in (query @ asking.T, k, v))
+            found.append(F.scaled_dot_product_attention(q, k, v).transpose(0, 1).flatten(1) @ out.T + last)
+        return torch.stack(found)
 
-    assert (ours(queries, *frames) - plain(queries, *frames)).abs().max() < 1e-12
-    assert torch.autograd.gradcheck(ours, (queries, *frames))
+    assert_same_function(ours, plain, (*given, *frames))
+    assert torch.autograd.gradcheck(ours, (*given, *frames))
 
 
 @pytest.mark.parametrize("rows", [0, 2])
 def test_attention_within_is_the_stock_one_and_so_is_its_gradient(rows: int) -> None:
-    given = drawn(rows, 3, 6), drawn(3 * 4 * 5, 6, seed=1), drawn(6, 4 * 5, seed=2), drawn(6, seed=3)
+    weights = drawn(20, 6, seed=1), drawn(40, 6, seed=2), drawn(6, 20, seed=3), drawn(6, seed=4)
+    given = (drawn(rows, 3, 6), *weights)
 
-    def ours(latents: Tensor, joint: Tensor, out: Tensor, shift: Tensor) -> Tensor:
-        return attend_within(latents, joint, out, shift, 4)
+    def ours(latents: Tensor, *weights: Tensor) -> Tensor:
+        return applied(Within(4), latents, *weights)
 
-    def plain(latents: Tensor, joint: Tensor, out: Tensor, shift: Tensor) -> Tensor:
-        q, k, v = ((latents @ part.T).view(rows, 3, 4, 5).transpose(1, 2) for part in joint.chunk(3))
+    def plain(latents: Tensor, asking: Tensor, key_value: Tensor, out: Tensor, shift: Tensor) -> Tensor:
+        parts = (latents @ part.T for part in (asking, *key_value.chunk(2)))
+        q, k, v = (part.view(rows, 3, 4, 5).transpose(1, 2) for part in parts)
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2) @ out.T + shift
 
-    assert torch.allclose(ours(*given), plain(*given), atol=1e-12)
-    pull = drawn(rows, 3, 6, seed=4).detach()
-    for one, other in zip(
-        *(torch.autograd.grad((f(*given) * pull).sum(), given) for f in (ours, plain)), strict=True
-    ):
-        assert torch.allclose(one, other, atol=1e-12)
+    assert_same_function(ours, plain, given)
     assert torch.autograd.gradcheck(ours, given)
 
 
 @pytest.mark.parametrize(("width", "wanted"), [(2, 5), (5, 2)])
 def test_products_by_head_are_those_and_so_are_their_gradients(width: int, wanted: int) -> None:
-    given = drawn(4, 3, width), drawn(3, width, wanted, seed=1)
-    found = by_head(*given)
+    rows, weights, pull = drawn(4, 3, width), drawn(3, width, wanted, seed=1), drawn(4, 3, wanted, seed=2)
+    found, plain = each_head(rows.detach(), weights.detach()), torch.einsum("rhn,hnm->rhm", rows, weights)
     assert found.is_contiguous()
-    assert torch.allclose(found, torch.einsum("rhn,hnm->rhm", *given), atol=1e-12)
-    assert torch.autograd.gradcheck(by_head, given)
+    assert torch.allclose(found, plain, atol=1e-12)
+    wanted_ones = torch.autograd.grad((plain * pull).sum(), (rows, weights))
+    for one, other in zip(
+        each_head_back(*(each.detach() for each in (pull, rows, weights))), wanted_ones, strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-12)
 
 
 @pytest.mark.parametrize("average", [1, 3])
 @pytest.mark.parametrize(("width", "inner", "last"), [(5, 6, 7), (8, 8, 8)])
 def test_feed_forward_is_that_and_so_is_its_gradient(width: int, inner: int, last: int, average: int) -> None:
-    first, second = nn.Linear(width, 2 * inner).double(), nn.Linear(inner, last).double()
-    weights = [*first.parameters(), *second.parameters()]
-    rows = drawn(6, width)
+    weights = drawn(2 * inner, width, seed=1), drawn(2 * inner, seed=2), drawn(last, inner, seed=3)
+    given = (drawn(6, width), *weights, drawn(last, seed=4))
 
-    def plain(rows: Tensor) -> Tensor:
-        value, gate = first(rows).chunk(2, dim=1)
-        return second(value * F.gelu(gate)).view(average, -1, last).mean(0)
+    def ours(rows: Tensor, *weights: Tensor) -> Tensor:
+        return applied(Widened(Averaged(Gated(), average)), rows, *weights)
 
-    def ours(rows: Tensor) -> Tensor:
-        return feed_forward(rows, first, second, Gated(), average)
+    def plain(rows: Tensor, widening: Tensor, shift: Tensor, narrowing: Tensor, last_shift: Tensor) -> Tensor:
+        value, gate = (rows @ widening.T + shift).chunk(2, dim=1)
+        return (value * F.gelu(gate) @ narrowing.T + last_shift).view(average, -1, last).mean(0)
 
-    assert torch.allclose(ours(rows), plain(rows), atol=1e-12)
-    pull = drawn(6 // average, last, seed=1).detach()
-    gradients = [torch.autograd.grad((f(rows) * pull).sum(), (rows, *weights)) for f in (ours, plain)]
-    for one, other in zip(*gradients, strict=True):
-        assert torch.allclose(one, other, atol=1e-12)
+    assert_same_function(ours, plain, given)
+
+
+def test_rows_of_rows_are_fed_forward_as_they_are() -> None:
+    weights = drawn(12, 5, seed=1), drawn(12, seed=2), drawn(5, 6, seed=3), drawn(5, seed=4)
+    block, rows = Widened(Gated()), drawn(2, 3, 5)
+    assert_same_function(
+        lambda rows: applied(block, rows, *weights),
+        lambda rows: applied(block, rows.flatten(0, 1), *weights).view(2, 3, 5),
+        (rows,),
+    )
+
+
+class Joined:
+    """A block of a product, after which one row may be several."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def forward(self, rows: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        return (rows @ weights[0].T).expand(self._rows, -1, -1), (rows,)
+
+    def backward(
+        self, gradient: Tensor, weights: Sequence[Tensor], kept: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        pull = gradient.sum_to_size(kept[0].shape)
+        return pull @ weights[0], (pull.flatten(0, 1).T @ kept[0].flatten(0, 1),)
+
+
+def test_a_chain_of_blocks_is_that_and_so_is_its_gradient() -> None:
+    """With a weight and a norm that several steps have, and a row that stands for all."""
+    given = drawn(1, 2, 4), drawn(4, 4, seed=1), drawn(4, 4, seed=2), drawn(4, seed=3), drawn(4, seed=4)
+
+    def norms(gain: Tensor, shift: Tensor) -> list[nn.LayerNorm]:
+        first, second = nn.LayerNorm(4), nn.LayerNorm(4, eps=0.1)
+        for norm in (first, second):
+            del norm.weight, norm.bias
+            norm.weight, norm.bias = gain, shift  # type: ignore[assignment]
+        return [first, second, first]
+
+    def ours(rows: Tensor, one: Tensor, other: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        shared = zip(norms(gain, shift), (one, other, one), strict=True)
+        return added([Step(norm, Joined(3), (weight,)) for norm, weight in shared], rows)
+
+    def plain(rows: Tensor, one: Tensor, other: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        for norm, weight in zip(norms(gain, shift), (one, other, one), strict=True):
+            rows = rows + (norm(rows) @ weight.T).expand(3, -1, -1)
+        return rows
+
+    assert_same_function(ours, plain, given)
+    assert torch.autograd.gradcheck(ours, given)
+    with torch.no_grad():
+        evaluated = ours(*given)
+    assert torch.equal(evaluated, ours(*given))
 
 
 def test_a_perceiver_takes_no_rows() -> None:
@@ -210,15 +280,14 @@ def test_dropout_keeps_its_share_and_passes_gradient_where_it_kept(kind: torch.d
 
 
 def test_feed_forward_takes_on_the_scale_of_what_is_between() -> None:
-    first, second = nn.Linear(5, 8).double(), nn.Linear(8, 3).double()
-    weights, rows, between = [*first.parameters(), *second.parameters()], drawn(6, 5), ReluDropout(0.0)
+    given = drawn(6, 5), drawn(8, 5, seed=1), drawn(8, seed=2), drawn(3, 8, seed=3), drawn(3, seed=4)
+    between = ReluDropout(0.0)
     between.scale = 2.0
-    ours, plain = feed_forward(rows, first, second, between), second(2 * first(rows).relu())
-    assert torch.allclose(ours, plain, atol=1e-12)
-    pull = drawn(6, 3, seed=1).detach()
-    gradients = [torch.autograd.grad((found * pull).sum(), (rows, *weights)) for found in (ours, plain)]
-    for one, other in zip(*gradients, strict=True):
-        assert torch.allclose(one, other, atol=1e-12)
+
+    def plain(rows: Tensor, widening: Tensor, shift: Tensor, narrowing: Tensor, last_shift: Tensor) -> Tensor:
+        return 2 * (rows @ widening.T + shift).relu() @ narrowing.T + last_shift
+
+    assert_same_function(lambda *given: applied(Widened(between), *given), plain, given)
 
 
 def test_without_dropout_it_is_relu_and_draws_nothing() -> None:

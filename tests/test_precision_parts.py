@@ -14,9 +14,10 @@ from cmad.computing.precision import computing
 from cmad.computing.randomness import torch_seeded
 from cmad.methods.mmanet import Head
 from cmad.methods.networks.cross_modal import CrossModalNetwork
-from cmad.network.attention import Context, attend_within, by_head, read
+from cmad.network.attention import Cross, Within, read
+from cmad.network.blocks import Step, added, applied
 from cmad.network.dropout import ReluDropout
-from cmad.network.feed_forward import feed_forward
+from cmad.network.feed_forward import Widened
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.batches import collate
@@ -55,13 +56,13 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def watch_reading(self, patch: pytest.MonkeyPatch) -> None:
         """Count those of ``read`` by themselves."""
 
-        def watched(*given: Any) -> Tensor:
+        def watched(*given: Any) -> Any:
             before = len(self.found)
             outputs = read(*given)
             self.reading += len(self.found) - before
             return outputs
 
-        patch.setattr("cmad.network.perceiver.read", watched)
+        patch.setattr("cmad.network.attention.read", watched)
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
@@ -82,25 +83,6 @@ def with_gradients(function: Any, given: list[Tensor]) -> list[Tensor]:
     return [outputs.detach(), *torch.autograd.grad(outputs, leaves, pull)]
 
 
-@pytest.mark.parametrize("rows", [1, 5])
-def test_reading_and_its_gradient(rows: int) -> None:
-    given = [drawn(rows, 6, 16, seed=0) / 4, drawn(2, 9, 16, seed=1), drawn(3, 4, 16, seed=2)]
-    bias = torch.zeros(2, 9, 1).masked_fill(torch.arange(9)[None, :, None] > 5, -torch.inf)
-
-    def ours(queries: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        return read(queries, [Context(first, bias), Context(second, None)])
-
-    def autocast(queries: Tensor, *frames: Tensor) -> Tensor:
-        # Frames are in float32 where a device's layer norm is, else in bfloat16.
-        with torch.autocast("cpu", torch.bfloat16):
-            return ours(queries.bfloat16(), frames[0], frames[1].bfloat16())
-
-    found = with_gradients(autocast, given)
-    assert found[0].dtype == torch.float32
-    for got, wanted in zip(found, with_gradients(ours, given), strict=True):
-        assert_near(got, wanted, 0.01)
-
-
 def assert_near_under_autocast(function: Any, given: list[Tensor]) -> None:
     def autocast(*given: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -112,23 +94,56 @@ def assert_near_under_autocast(function: Any, given: list[Tensor]) -> None:
         assert_near(got, wanted, 0.02)
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_attention_to_frames_and_its_gradient(rows: int) -> None:
+    bias = torch.zeros(2, 9, 1).masked_fill(torch.arange(9)[None, :, None] > 5, -torch.inf)
+    weights = [drawn(12, 16, seed=1) / 4, drawn(24, 16, seed=2) / 4, drawn(16, seed=3), drawn(16, seed=4)]
+    last = [drawn(16, 12, seed=5) / 4, drawn(16, seed=6)]
+    frames = [drawn(2, 9, 16, seed=7), drawn(3, 4, 16, seed=8)]
+
+    def ours(latents: Tensor, *weights: Tensor) -> Tensor:
+        *others, first, second = weights
+        # Frames are in float32 where a device's layer norm is, else in bfloat16.
+        if torch.is_autocast_enabled("cpu"):
+            second = second.bfloat16()
+        return applied(Cross(3, 4, [bias, None]), latents, *others, first, second)
+
+    assert_near_under_autocast(ours, [drawn(rows, 2, 16, seed=0) / 4, *weights, *last, *frames])
+
+
 def test_attention_within_and_its_gradient() -> None:
-    given = [drawn(9, 3, 6, seed=0), drawn(60, 6, seed=1) / 3, drawn(6, 20, seed=2), drawn(6, seed=3)]
-    assert_near_under_autocast(partial(attend_within, heads=4), given)
+    weights = [drawn(20, 6, seed=1) / 3, drawn(40, 6, seed=2) / 3, drawn(6, 20, seed=3), drawn(6, seed=4)]
+    assert_near_under_autocast(partial(applied, Within(4)), [drawn(9, 3, 6, seed=0), *weights])
 
 
-def test_products_by_head_and_their_gradient() -> None:
-    assert_near_under_autocast(by_head, [drawn(9, 3, 6, seed=0), drawn(3, 6, 8, seed=1)])
+def test_what_is_added_to_is_in_float32_and_so_are_the_gradients() -> None:
+    norm = torch.nn.LayerNorm(6)
+    weights = [drawn(20, 6, seed=1) / 3, drawn(40, 6, seed=2) / 3, drawn(6, 20, seed=3), drawn(6, seed=4)]
+
+    def chain(rows: Tensor, *weights: Tensor) -> Tensor:
+        return added([Step(norm, Within(4), weights)] * 2, rows)
+
+    def autocast(*given: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return chain(*given)
+
+    given = [drawn(9, 3, 6, seed=0), *weights]
+    found = with_gradients(autocast, given)
+    assert {each.dtype for each in found} == {torch.float32}
+    for got, wanted in zip(found, with_gradients(chain, given), strict=True):
+        assert not torch.equal(got, wanted)
+        assert_near(got, wanted, 0.02)
 
 
 def test_feed_forward_with_dropout_and_its_gradient() -> None:
     with torch_seeded(0, "layers"):
         first, second = torch.nn.Linear(16, 64, dtype=torch.bfloat16).float(), torch.nn.Linear(64, 16)
+    weights = first.weight, first.bias, second.weight, second.bias
 
     def dropped(rows: Tensor) -> Tensor:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            return feed_forward(rows, first, second, ReluDropout(0.25))
+            return applied(Widened(ReluDropout(0.25)), rows, *weights)
 
     # Weights and rows of whole bfloat16 numbers: ReLU passes the same ones in either precision.
     assert_near_under_autocast(dropped, [drawn(50, 16, seed=0).bfloat16().float()])

@@ -91,14 +91,17 @@ def has_bf16(device: torch.device) -> bool:
     return any(known.get(name, False) for name in _PROCESSORS)
 
 
-@contextmanager
-def cast_as_autocast(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors as ``torch.autocast`` would cast them for a product; inside this scope it does no more.
+def product_dtype(rows: Tensor) -> torch.dtype:
+    """What ``torch.autocast`` has products of these rows computed in; without it their own."""
+    device = rows.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
 
-    For ``torch.autograd.Function``, whose two passes are to be in one precision.
-    """
-    kind = tensors[0].device.type
-    if torch.is_autocast_enabled(kind):
-        tensors = tuple(each.to(torch.get_autocast_dtype(kind)) for each in tensors)
-    with torch.autocast(kind, enabled=False):
-        yield tensors
+
+def cast_to(kind: torch.dtype, tensor: Tensor) -> Tensor:
+    """The tensor in a dtype; without a call of torch where it is in it, which all but always is so."""
+    return tensor if tensor.dtype == kind else tensor.to(kind)
+
+
+def single(tensor: Tensor) -> Tensor:
+    """In float32, or whatever more it is in."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor

@@ -6,14 +6,13 @@ single numbers runs over whole blocks of memory then, and no product has a narro
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
-from cmad.computing.precision import cast_as_autocast
+from cmad.computing.precision import cast_to
 
 
 class Between(Protocol):
@@ -29,11 +28,11 @@ class Between(Protocol):
         """From the first layer's outputs [W, R], which may be overwritten.
 
         Returns:
-            The second layer's inputs [V, R], and what ``backward`` needs.
+            The second layer's inputs [V, S], and what ``backward`` needs.
         """
 
     def backward(self, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
-        """The gradient before it, [W, R], from that after it, [V, R], which may be overwritten."""
+        """The gradient before it, [W, R], from that after it, [V, S], which may be overwritten."""
 
 
 class Gated:
@@ -58,61 +57,63 @@ class Gated:
         return found
 
 
-def feed_forward(
-    inputs: Tensor, first: nn.Linear, second: nn.Linear, between: Between, average: int = 1
-) -> Tensor:
-    """The first layer, what is between, and the second.
+class Averaged:
+    """What another gives, averaged over blocks of rows, one after the other.
+
+    Ahead of the second layer it spares products.
 
     Args:
-        inputs: [R, n].
-        average: of how many blocks of rows, one after the other, the mean is wanted; taken before the second
-            layer it spares products.
-
-    Returns:
-        [R / average, m].
+        blocks: how many; R is a multiple of it.
     """
-    with cast_as_autocast(inputs, first.weight, first.bias, second.weight, second.bias) as given:
-        return _FeedForward.apply(*given, between, average)  # type: ignore[no-untyped-call]
+
+    def __init__(self, between: Between, blocks: int) -> None:
+        self.scale = between.scale
+        self._between = between
+        self._blocks = blocks
+
+    def forward(self, wide: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """[W, R] to [V, R / blocks]."""
+        hidden, kept = self._between.forward(wide)
+        return hidden.view(len(hidden), self._blocks, -1).mean(1), kept
+
+    def backward(self, gradient: Tensor, kept: Sequence[Tensor]) -> Tensor:
+        """[V, R / blocks] to [W, R]."""
+        return self._between.backward(gradient.div_(self._blocks).repeat(1, self._blocks), kept)
 
 
-class _FeedForward(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Tensor,
-        widening: Tensor,
-        shift: Tensor,
-        narrowing: Tensor,
-        last_shift: Tensor,
-        between: Between,
-        average: int,
-    ) -> Tensor:
-        hidden, kept = between.forward(torch.addmm(shift[:, None], widening, inputs.t()))
-        if average > 1:
-            hidden = hidden.view(len(hidden), average, -1).mean(1)
-        if between.scale != 1:
-            narrowing = narrowing * between.scale
-        ctx.between, ctx.average = between, average
-        ctx.save_for_backward(inputs, widening, narrowing, hidden, *kept)
-        return torch.addmm(last_shift, hidden.t(), narrowing.t())
+class Widened:
+    """The first layer, what is between, and the second (``cmad.network.blocks.Block``).
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, widening, narrowing, hidden, *kept = ctx.saved_tensors
-        of_hidden = narrowing.t() @ gradient.t()
-        if ctx.average > 1:
-            of_hidden = of_hidden.div_(ctx.average).repeat(1, ctx.average)
-        of_wide = ctx.between.backward(of_hidden, kept)
-        of_narrowing = gradient.t() @ hidden.t()
-        if ctx.between.scale != 1:
-            of_narrowing *= ctx.between.scale
-        return (
-            of_wide.t() @ widening,
-            of_wide @ inputs,
-            of_wide.sum(1),
-            of_narrowing,
-            gradient.sum(0),
-            None,
-            None,
-        )
+    Rows are [R, n], or [P, N, n] with R = P N. Weights are those of the first layer, [W, n] and [W], and of
+    the second, [m, V] and [m]. Outputs are [S, m], or [P, N, m].
+    """
+
+    def __init__(self, between: Between) -> None:
+        self._between = between
+
+    def forward(self, rows: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """See the class."""
+        widening, shift, narrowing, last_shift = (cast_to(rows.dtype, each) for each in weights)
+        flat = rows.reshape(-1, rows.shape[-1])
+        hidden, kept = self._between.forward(torch.addmm(shift[:, None], widening, flat.t()))
+        found = torch.addmm(last_shift, hidden.t(), self._scaled(narrowing).t())
+        found = found if rows.dim() == 2 else found.view(*rows.shape[:2], len(narrowing))
+        return found, (flat, hidden, *kept)
+
+    def backward(
+        self, gradient: Tensor, weights: Sequence[Tensor], kept: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """See the class."""
+        flat, hidden, *kept = kept
+        widening, _, narrowing, _ = (cast_to(flat.dtype, each) for each in weights)
+        pull = gradient.reshape(-1, len(narrowing))
+        of_hidden = self._scaled(narrowing).t() @ pull.t()
+        of_wide = self._between.backward(of_hidden, kept)
+        of_narrowing = self._scaled(pull.t() @ hidden.t())
+        of_rows = of_wide.t() @ widening
+        of_rows = of_rows if gradient.dim() == 2 else of_rows.view(*gradient.shape[:2], widening.shape[1])
+        return of_rows, (of_wide @ flat, of_wide.sum(1), of_narrowing, pull.sum(0))
+
+    def _scaled(self, weights: Tensor) -> Tensor:
+        # A multiplication by 1 would cost half a percent of a training step.
+        return weights if self._between.scale == 1 else weights * self._between.scale

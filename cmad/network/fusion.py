@@ -5,8 +5,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from cmad.config.schema import Network as Settings
+from cmad.network.blocks import applied
 from cmad.network.dropout import ReluDropout
-from cmad.network.feed_forward import feed_forward
+from cmad.network.feed_forward import Widened
 
 
 class Fusion(nn.Module):
@@ -37,5 +38,6 @@ def _encode(layer: nn.TransformerEncoderLayer, tokens: Tensor) -> Tensor:
     attended, _ = layer.self_attn(tokens, tokens, tokens, need_weights=False)
     tokens = layer.norm1(tokens + layer.dropout1(attended))
     between = ReluDropout(layer.dropout.p if layer.training else 0.0)
-    fed = feed_forward(tokens.flatten(0, 1), layer.linear1, layer.linear2, between)
-    return cast(Tensor, layer.norm2(tokens + layer.dropout2(fed.view_as(tokens))))
+    weights = layer.linear1.weight, layer.linear1.bias, layer.linear2.weight, layer.linear2.bias
+    fed = applied(Widened(between), tokens, *weights)
+    return cast(Tensor, layer.norm2(tokens + layer.dropout2(fed)))

@@ -12,15 +12,30 @@ so that no key or value of any frame is ever formed. With N latents and H heads 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmad.network.attention import Context, attend_within, by_head, read
-from cmad.network.feed_forward import Gated, feed_forward
+from cmad.network.attention import Cross, Within
+from cmad.network.blocks import Step, added, applied
+from cmad.network.feed_forward import Averaged, Gated, Widened
 from cmad.network.lengths import PRODUCTS, by_length
+
+
+@dataclass(frozen=True)
+class Context:
+    """What some rows of a batch read.
+
+    Attributes:
+        frames: [P_g, T_g, D].
+        bias: [P_g, T_g, 1], added to the scores: -inf where a frame is not to be seen; None where all are.
+    """
+
+    frames: Tensor
+    bias: Tensor | None
 
 
 class CrossAttention(nn.Module):
@@ -36,24 +51,16 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
         self.out = nn.Linear(heads * head_width, width)
 
-    def forward(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
-        """Attend.
+    def step(self, contexts: Sequence[Context]) -> Step:
+        """From latents [P or 1, N, D], one row standing for all, to [P, N, D].
 
         Args:
-            latents: [P or 1, N, D]; one row stands for all.
             contexts: what all rows see, in their order.
-
-        Returns:
-            [P, N, D], to be added to the latents.
         """
-        _, count, width = latents.shape
-        gain, shift = self.context_norm.weight, self.context_norm.bias
-        keys, values = self.key_value.weight.view(2, self.heads, self.head_width, width)
-        query = self.query(self.norm(latents)).view(-1, self.heads, self.head_width)
-        query = by_head(query, keys * (gain * self.head_width**-0.5))
-        pooled = read(query.view(-1, count * self.heads, width), contexts).view(-1, self.heads, width)
-        joined = by_head(pooled, (values * gain).transpose(1, 2)) + values @ shift
-        return self.out(joined.view(-1, count, self.heads * self.head_width))
+        weights = self.query.weight, self.key_value.weight, self.context_norm.weight, self.context_norm.bias
+        frames, biases = [each.frames for each in contexts], [each.bias for each in contexts]
+        block = Cross(self.heads, self.head_width, biases)
+        return Step(self.norm, block, (*weights, self.out.weight, self.out.bias, *frames))
 
 
 class SelfAttention(nn.Module):
@@ -67,10 +74,10 @@ class SelfAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * heads * head_width, bias=False)
         self.out = nn.Linear(heads * head_width, width)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """[P, N, D] to [P, N, D], to be added to the latents."""
-        joint = torch.cat([self.query.weight, self.key_value.weight])
-        return attend_within(self.norm(latents), joint, self.out.weight, self.out.bias, self.heads)
+    def step(self) -> Step:
+        """From latents [P, N, D] to latents."""
+        weights = self.query.weight, self.key_value.weight, self.out.weight, self.out.bias
+        return Step(self.norm, Within(self.heads), weights)
 
 
 class FeedForward(nn.Module):
@@ -82,15 +89,17 @@ class FeedForward(nn.Module):
         self.expand = nn.Linear(width, 8 * width)
         self.contract = nn.Linear(4 * width, width)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """[P, N, D] to [P, N, D], to be added to the latents."""
-        rows = self.norm(latents).flatten(0, 1)
-        return feed_forward(rows, self.expand, self.contract, Gated()).view(latents.shape)
+    def step(self) -> Step:
+        """From latents [P, N, D] to latents."""
+        return Step(self.norm, Widened(Gated()), self._weights())
 
     def mean(self, latents: Tensor) -> Tensor:
-        """The mean over the latents of what ``forward`` gives, [P, D]."""
+        """The mean of the latents [P, N, D] once the step is taken, [P, D]."""
         rows = self.norm(latents).transpose(0, 1).flatten(0, 1)
-        return feed_forward(rows, self.expand, self.contract, Gated(), average=latents.shape[1])
+        return latents.mean(1) + applied(Widened(Averaged(Gated(), latents.shape[1])), rows, *self._weights())
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        return self.expand.weight, self.expand.bias, self.contract.weight, self.contract.bias
 
 
 class Layer(nn.Module):
@@ -103,20 +112,9 @@ class Layer(nn.Module):
         self.own = SelfAttention(width, heads, head_width)
         self.own_feed = FeedForward(width)
 
-    def forward(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
-        """As ``CrossAttention``; returns the new latents [P, N, D]."""
-        latents = self._attended(latents, contexts)
-        return latents + self.own_feed(latents)
-
-    def mean(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
-        """The mean of the new latents, [P, D]."""
-        latents = self._attended(latents, contexts)
-        return latents.mean(1) + self.own_feed.mean(latents)
-
-    def _attended(self, latents: Tensor, contexts: Sequence[Context]) -> Tensor:
-        latents = latents + self.cross(latents, contexts)
-        latents = latents + self.cross_feed(latents)
-        return latents + self.own(latents)
+    def steps(self, contexts: Sequence[Context]) -> tuple[Step, Step, Step, Step]:
+        """One after the other; ``contexts`` as in ``CrossAttention``."""
+        return self.cross.step(contexts), self.cross_feed.step(), self.own.step(), self.own_feed.step()
 
 
 class Perceiver(nn.Module):
@@ -149,11 +147,10 @@ class Perceiver(nn.Module):
         return grouped.restore(self._read(contexts))
 
     def _read(self, contexts: Sequence[Context]) -> Tensor:
-        latents = self.latents[None]
-        *early, last = cast(Sequence[Layer], self.layers)
-        for layer in early:
-            latents = layer(latents, contexts)
-        return self.norm(last.mean(latents, contexts))
+        layers = cast(Sequence[Layer], self.layers)
+        # Of the last the mean alone is wanted, which spares products.
+        *steps, _ = [step for layer in layers for step in layer.steps(contexts)]
+        return cast(Tensor, self.norm(layers[-1].own_feed.mean(added(steps, self.latents[None]))))
 
 
 def _bias(valid: Tensor, dtype: torch.dtype) -> Tensor | None:
