@@ -15,7 +15,7 @@ from cmad.language.find import find
 from cmad.language.model import load_model, traits
 from cmad.methods.mplmm import PromptedNetwork
 from cmad.network.encoder import TokenEncoder, load_encoder
-from cmad.network.lengths import PACKED_TOKENS, TOKENS, by_length
+from cmad.network.lengths import TOKENS, UNPACKED_TOKENS, by_length
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations, predict_dropped
 from cmad.store.batches import Batch, collate
@@ -58,7 +58,7 @@ def test_states_are_those_of_each_sample_alone(kind: Kind, packs: bool, tmp_path
     tokens = torch.from_numpy(rng.integers(5, 30, (4, 12, 2))) * valid[..., None]
     tokens[..., 1] %= 2 if found.segments else 1
     # More tokens of padding than a group has, so that there are several groups, one of them padded.
-    allowed = PACKED_TOKENS if packs else TOKENS
+    allowed = TOKENS if packs else UNPACKED_TOKENS
     assert len(by_length(valid, allowed["cpu"]).groups) == 2
     with torch.no_grad():
         together = encoder(tokens, valid)

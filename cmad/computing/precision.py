@@ -92,16 +92,16 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def product_dtype(rows: Tensor) -> torch.dtype:
-    """What ``torch.autocast`` has products of these rows computed in; without it their own."""
+    """What ``torch.autocast`` has products of rows in float32 computed in; without it their own."""
     device = rows.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
 
 
 def cast_to(kind: torch.dtype, tensor: Tensor) -> Tensor:
-    """The tensor in a dtype; without a call of torch where it is in it, which all but always is so."""
+    """The tensor in a dtype; without a call of torch where it is in it, as everything is without autocast."""
     return tensor if tensor.dtype == kind else tensor.to(kind)
 
 
 def single(tensor: Tensor) -> Tensor:
-    """In float32, or whatever more it is in."""
+    """What is in bfloat16 in float32, all else as it is."""
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor

@@ -1,9 +1,9 @@
 """The attention of a Perceiver's latents, to frames and to each other, as blocks with their gradients.
 
-Scores, masks and weights of all heads are the largest tensors of the network: the fewer passes over them the
-better.
+Scores, masks and shares (the softmax of scores) of all heads are the largest tensors of the network: the
+fewer passes over them the better.
 
-Under autocast scores and weights stay in float32. Groups come in ever new shapes, and for each of them a CPU
+Under autocast scores and shares stay in float32. Groups come in ever new shapes, and for each of them a CPU
 prepares its product in bfloat16 anew, which takes longer than the product; and what latents give each other
 takes no product of matrices.
 """
@@ -98,7 +98,7 @@ def read(
         frames, biases: as ``Cross`` takes them.
 
     Returns:
-        [P, Q, D], and each group's weights. They are [P_g, T_g, Q]: a multiple of the vector width stands
+        [P, Q, D], and each group's shares. They are [P_g, T_g, Q]: a multiple of the vector width stands
         innermost, which T_g is not.
     """
     counts = [len(part) for part in frames]
@@ -155,7 +155,7 @@ class Within:
     below the other, [2 H d_h, D], and the last layer's [D, H d_h] and [D]. Outputs are [P, N, D].
 
     The P rows are innermost, which makes long vectors of them: queries, keys and values are [H, d_h, N, P],
-    weights [H, N, N, P].
+    shares [H, N, N, P].
     """
 
     def __init__(self, heads: int) -> None:
@@ -217,6 +217,6 @@ def _summed_product(first: Tensor, second: Tensor, dim: int, out: Tensor | None 
     return out
 
 
-def _through_softmax(gradient: Tensor, weights: Tensor, dim: int) -> Tensor:
+def _through_softmax(gradient: Tensor, shares: Tensor, dim: int) -> Tensor:
     """The gradient before a softmax over ``dim`` from that after it."""
-    return torch.ops.aten._softmax_backward_data(gradient, weights, dim, gradient.dtype)
+    return torch.ops.aten._softmax_backward_data(gradient, shares, dim, gradient.dtype)

@@ -16,18 +16,21 @@ from cmad.computing.precision import cast_to, product_dtype
 
 
 class Block(Protocol):
-    """Computes in the dtype of the rows that it is given, and casts its weights to it.
+    """Takes rows and gives outputs in one dtype; inside it may compute in another.
 
-    What it returns is its own: whoever gets it may overwrite it.
+    Its weights are in full precision, and may be data that has a gradient, like frames.
     """
 
     def forward(self, rows: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        """Outputs, and what ``backward`` needs."""
+        """Outputs, and what ``backward`` needs, which is not to be overwritten."""
 
     def backward(
         self, gradient: Tensor, weights: Sequence[Tensor], kept: Sequence[Tensor]
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Gradients of the rows and of each of the weights, from that of the outputs."""
+        """Gradients of the rows and of each of the weights, from that of the outputs.
+
+        In any dtype; they share memory with nothing else, for gradients are summed in their place.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ def added(steps: Sequence[Step], rows: Tensor) -> Tensor:
             for step in steps:
                 rows = _forward(step.block, kind, rows, step.norm.eps, *_given(step))[0]
             return rows
-        # Each once, whoever takes it: the gradients are summed here then.
-        tensors = {id(tensor): tensor for step in steps for tensor in _given(step)}
+        given = [_given(step) for step in steps]
+        # Each once, however many steps take it: its gradients are summed here.
+        tensors = {id(tensor): tensor for own in given for tensor in own}
         places = {key: place for place, key in enumerate(tensors)}
-        taken = [[places[id(tensor)] for tensor in _given(step)] for step in steps]
+        taken = [[places[id(tensor)] for tensor in own] for own in given]
         return cast(Tensor, _Added.apply(steps, taken, kind, rows, *tensors.values()))  # type: ignore[no-untyped-call]
 
 
@@ -73,7 +77,7 @@ class _Applied(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: Block, kind: torch.dtype, rows: Tensor, *weights: Tensor) -> Tensor:
         found, kept = block.forward(cast_to(kind, rows), weights)
-        ctx.block, ctx.count, ctx.before = block, len(weights), rows.dtype
+        ctx.block, ctx.count = block, len(weights)
         ctx.save_for_backward(*weights, *kept)
         return found
 
@@ -82,13 +86,14 @@ class _Applied(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # Once: what is computed again (``cmad.network.parts``) is not there a second time.
         saved = ctx.saved_tensors
-        weights, kept = saved[: ctx.count], saved[ctx.count :]
-        of_rows, of_weights = ctx.block.backward(gradient, weights, kept)
-        each = (cast_to(weight.dtype, own) for own, weight in zip(of_weights, weights, strict=True))
-        return (None, None, cast_to(ctx.before, of_rows), *each)
+        of_rows, of_weights = ctx.block.backward(gradient, saved[: ctx.count], saved[ctx.count :])
+        return (None, None, of_rows, *of_weights)
 
 
 class _Added(torch.autograd.Function):
+    # What a step has kept goes once its gradient is there, not with the last one's; so there is one backward.
+    clear_saved_tensors_on_access = True
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -101,10 +106,12 @@ class _Added(torch.autograd.Function):
         saved: list[Tensor] = []
         counts = []
         for step, places in zip(steps, taken, strict=True):
-            before, own = rows, [tensors[place] for place in places]
-            rows, kept = _forward(step.block, kind, before, step.norm.eps, *own)
-            saved += (before, *kept)
+            after, kept = _forward(
+                step.block, kind, rows, step.norm.eps, *(tensors[place] for place in places)
+            )
+            saved += (rows, *kept)
             counts.append(1 + len(kept))
+            rows = after
         ctx.blocks, ctx.taken, ctx.kind, ctx.counts = [step.block for step in steps], taken, kind, counts
         ctx.save_for_backward(*tensors, *saved)
         return rows
@@ -114,16 +121,17 @@ class _Added(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         saved = list(ctx.saved_tensors)
         tensors = saved[: len(saved) - sum(ctx.counts)]
-        found: list[Tensor | None] = [None] * len(tensors)
+        sums: list[Tensor | None] = [None] * len(tensors)
         for block, places, count in reversed(list(zip(ctx.blocks, ctx.taken, ctx.counts, strict=True))):
             rows, *kept = saved[-count:]
             del saved[-count:]
             own = [tensors[place] for place in places]
             gradient, of_own = _backward(block, ctx.kind, gradient, rows, own, kept)
             for place, each in zip(places, of_own, strict=True):
-                before = found[place]
-                found[place] = cast_to(tensors[place].dtype, each) if before is None else before.add_(each)
-        return (None, None, None, gradient, *found)
+                so_far = sums[place]
+                # In the dtype of the weight: many small ones would be lost in a shorter one.
+                sums[place] = cast_to(tensors[place].dtype, each) if so_far is None else so_far.add_(each)
+        return (None, None, None, gradient, *sums)
 
 
 def _forward(

@@ -28,7 +28,7 @@ def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
     # The last window, behind all streams, holds nothing but zeros.
     nothing = int(ends[-1]) if len(ends) else 0
     given = valid.nonzero(as_tuple=True)
-    laid = frames.new_zeros(nothing + taps, depth).index_put((places[given],), frames[given])
+    laid = frames.new_zeros(nothing + taps, depth).index_put_((places[given],), frames[given])
     products = laid @ convolution.weight.permute(1, 2, 0).reshape(depth, taps * width)
     products = products.view(-1, taps, width)
     windows = torch.stack([products[tap : tap + nothing + 1, tap] for tap in range(taps)]).sum(0)

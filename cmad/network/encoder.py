@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cmad.language.model import Traits, load_model, traits
 from cmad.network import packed
-from cmad.network.lengths import PACKED_TOKENS, TOKENS, by_length
+from cmad.network.lengths import TOKENS, UNPACKED_TOKENS, by_length
 from cmad.network.parts import in_parts
 from cmad.store.batches import Batch
 
@@ -46,7 +46,7 @@ class TokenEncoder(nn.Module):
             # Sequences of nothing are not what every model takes.
             weight = next(self.model.parameters())
             return weight.new_zeros(*valid.shape, self._kind.width)
-        allowed = PACKED_TOKENS if self._kind.packs else TOKENS
+        allowed = TOKENS if self._kind.packs else UNPACKED_TOKENS
         grouped = by_length(valid, allowed[valid.device.type])
         # All tokens at once: the gradient of this table is as large as the table, for however few of them.
         given = {"inputs_embeds": self.model.get_input_embeddings()(tokens[..., 0])}

@@ -84,8 +84,8 @@ class Averaged:
 class Widened:
     """The first layer, what is between, and the second (``cmad.network.blocks.Block``).
 
-    Rows are [R, n], or [P, N, n] with R = P N. Weights are those of the first layer, [W, n] and [W], and of
-    the second, [m, V] and [m]. Outputs are [S, m], or [P, N, m].
+    Rows are [R, n], or [P, N, n] with R = P N where S = R. Weights are those of the first layer, [W, n] and
+    [W], and of the second, [m, V] and [m]. Outputs are [S, m], or [P, N, m].
     """
 
     def __init__(self, between: Between) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor
 # numbers in a Perceiver, tokens in a language encoder whose attention alone goes by groups, and tokens in one
 # that goes by groups from end to end.
 PRODUCTS: Mapping[str, int] = {"cpu": 400_000, "cuda": 10_000_000_000}
-PACKED_TOKENS: Mapping[str, int] = {"cpu": 8, "cuda": 1_000_000}
-TOKENS: Mapping[str, int] = {"cpu": 25, "cuda": 1_000_000}
+TOKENS: Mapping[str, int] = {"cpu": 8, "cuda": 1_000_000}
+UNPACKED_TOKENS: Mapping[str, int] = {"cpu": 25, "cuda": 1_000_000}
 
 
 @dataclass(frozen=True)

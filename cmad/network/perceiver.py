@@ -112,9 +112,9 @@ class Layer(nn.Module):
         self.own = SelfAttention(width, heads, head_width)
         self.own_feed = FeedForward(width)
 
-    def steps(self, contexts: Sequence[Context]) -> tuple[Step, Step, Step, Step]:
-        """One after the other; ``contexts`` as in ``CrossAttention``."""
-        return self.cross.step(contexts), self.cross_feed.step(), self.own.step(), self.own_feed.step()
+    def attended(self, contexts: Sequence[Context]) -> tuple[Step, Step, Step]:
+        """All but the last, one after the other; ``contexts`` as in ``CrossAttention``."""
+        return self.cross.step(contexts), self.cross_feed.step(), self.own.step()
 
 
 class Perceiver(nn.Module):
@@ -147,10 +147,11 @@ class Perceiver(nn.Module):
         return grouped.restore(self._read(contexts))
 
     def _read(self, contexts: Sequence[Context]) -> Tensor:
-        layers = cast(Sequence[Layer], self.layers)
-        # Of the last the mean alone is wanted, which spares products.
-        *steps, _ = [step for layer in layers for step in layer.steps(contexts)]
-        return cast(Tensor, self.norm(layers[-1].own_feed.mean(added(steps, self.latents[None]))))
+        *early, last = cast(Sequence[Layer], self.layers)
+        steps = [step for layer in early for step in (*layer.attended(contexts), layer.own_feed.step())]
+        # Of what the last one ends with the mean alone is wanted, which spares products.
+        latents = added([*steps, *last.attended(contexts)], self.latents[None])
+        return cast(Tensor, self.norm(last.own_feed.mean(latents)))
 
 
 def _bias(valid: Tensor, dtype: torch.dtype) -> Tensor | None:
