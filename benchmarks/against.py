@@ -174,10 +174,10 @@ def describe(comparisons: Sequence[Comparison], skipped: Sequence[Shape]) -> str
 Plain is a dense implementation of the same computation (`benchmarks/dense.py`): every modality of
 every sample encoded, the teacher run in each step, seven evaluation passes, padding to T, attention by
 einsum and softmax; with tokens, both encoders over all samples padded to T, with an attention mask.
-Both start from the same weights and see the same batches and combinations, with the same optimiser, in
-fp32. Fewer samples than the data sets have, at their proportions. Medians of
-{len(comparisons[0].project)} epochs, both implementations in turn. Seconds of this process alone, then by
-the clock on the wall, which what else the machine does disturbs.
+Both start from the same weights, make the same optimiser, see the same batches and combinations and keep
+the epoch's weights, in fp32. IEMOCAP's epoch is of as many samples as it has, MOSEI's of fewer, at its
+proportions. Medians of {len(comparisons[0].project)} epochs, both implementations in turn. Seconds of this
+process alone, then by the clock on the wall, which what else the machine does disturbs.
 
 {times}
 {left_out}

@@ -162,22 +162,25 @@ def with_project_dropout(network: Network) -> Network:
 
 
 def plain_epoch(case: Case, data: Padded, student: Network) -> Epoch:
-    """The same by ``benchmarks.dense``: same batches and combinations.
+    """The same by ``benchmarks.dense``: same batches and combinations, a new optimiser, the weights kept.
 
     Args:
         data: padded beforehand and not at the plain implementation's expense.
         student: from ``fresh_network``; ``with_project_dropout`` to get the losses of ``project_epoch``.
     """
     settings = case.shape.student
-    optimiser = create_optimiser(student, settings.optimiser)
-    pair = dense.Pair(student, case.teacher, settings, case.store.task)
     gc.collect()
     start = now(case.device)
+    optimiser = create_optimiser(student, settings.optimiser)
+    pair = dense.Pair(student, case.teacher, settings, case.store.task)
     with torch_seeded(SEED, "dropout", 0):
         losses = dense.train_epoch(pair, data.train, steps(case), optimiser)
     middle = now(case.device)
     outputs = dense.evaluate(student, data.dev, settings.batch).cpu().numpy()
-    return Epoch(middle - start, now(case.device) - middle, losses, outputs)
+    evaluation = now(case.device) - middle
+    # As every training that is to end with its best epoch.
+    _ = {name: weight.clone() for name, weight in student.state_dict().items()}
+    return Epoch(now(case.device) - start - evaluation, evaluation, losses, outputs)
 
 
 def steps(case: Case) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:

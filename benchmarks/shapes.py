@@ -63,9 +63,9 @@ def preset(name: str) -> Preset:
     return load(ROOT / "params.yaml").presets[name]
 
 
-def _dev(train: int, of: tuple[int, int]) -> int:
-    """Dev samples that go with so many train samples at a data set's proportions."""
-    return round(train * of[1] / of[0])
+def _dev(train: int) -> int:
+    """Dev samples that go with so many train samples at MOSEI's proportions."""
+    return round(train * MOSEI[1] / MOSEI[0])
 
 
 def mosei() -> Shape:
@@ -82,7 +82,7 @@ def mosei() -> Shape:
         # A few percent of the sentences reach T; the mean after the cut is about 25.
         lengths=Lengths(50, 25.5, 12.5),
         train=train,
-        dev=_dev(train, MOSEI),
+        dev=_dev(train),
     )
 
 
@@ -95,15 +95,15 @@ def minilm() -> Shape:
         title="MOSEI, MiniLM fine-tuned",
         student=replace(features.student, batch=32),
         train=256,
-        dev=_dev(256, MOSEI),
+        dev=_dev(256),
         tokens=True,
     )
 
 
 def iemocap() -> Shape:
-    """IEMOCAP: a narrow network, short streams, four binary labels; eight whole batches."""
+    """IEMOCAP: a narrow network, short streams, four binary labels; as many samples as it has."""
     settings = preset("iemocap")
-    train = 8 * settings.student.batch
+    train, dev = IEMOCAP
     return Shape(
         name="iemocap",
         title="IEMOCAP, features",
@@ -113,7 +113,7 @@ def iemocap() -> Shape:
         widths={"language": 300, "audio": 74, "vision": 35},
         lengths=Lengths(20, 12.0, 7.0),
         train=train,
-        dev=_dev(train, IEMOCAP),
+        dev=dev,
     )
 
 
