@@ -1,7 +1,11 @@
 """A Conv1d over streams of different lengths as one matrix product over the frames that there are."""
 
+from functools import reduce
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from cmad.network.lengths import last_frames
 
@@ -30,12 +34,37 @@ def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
     given = valid.nonzero(as_tuple=True)
     laid = frames.new_zeros(nothing + taps, depth).index_put_((places[given],), frames[given])
     products = laid @ convolution.weight.permute(1, 2, 0).reshape(depth, taps * width)
-    products = products.view(-1, taps, width)
-    windows = torch.stack([products[tap : tap + nothing + 1, tap] for tap in range(taps)]).sum(0)
+    windows = cast(Tensor, _Shifted.apply(products.view(-1, taps, width)))  # type: ignore[no-untyped-call]
     shown, places = steps < lengths[:, None], places - apart
     if windows.device.type == "cuda":
         return pick_spread(windows, places, shown)
     return windows.index_select(0, torch.where(shown, places, nothing).flatten()).view(*valid.shape, width)
+
+
+class _Shifted(torch.autograd.Function):
+    """The sum of the taps' products, each shifted by its place: [N + k - 1, k, D] to [N, D].
+
+    Left to autograd, each tap's gradient would be an [N + k - 1, k, D] of its own, zero but for that tap.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, products: Tensor) -> Tensor:
+        ctx.shape = products.shape
+        return reduce(torch.add, _taps(products))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        of_products = gradient.new_zeros(ctx.shape)
+        for tap in _taps(of_products):
+            tap.copy_(gradient)
+        return of_products
+
+
+def _taps(products: Tensor) -> list[Tensor]:
+    """Of [N + k - 1, k, D] what each tap adds to the N sums, [N, D]."""
+    count, taps, _ = products.shape
+    return [products[tap : tap + count - taps + 1, tap] for tap in range(taps)]
 
 
 def pick_spread(windows: Tensor, places: Tensor, shown: Tensor) -> Tensor:

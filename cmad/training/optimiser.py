@@ -58,7 +58,9 @@ class Adam:
         moved = [_with_gradient(group) for group in self.groups]
         divisor = None
         if clip is not None:
-            norm = nn.utils.get_total_norm([each for _, gradients in moved for each in gradients])
+            # As ``torch.nn.utils.get_total_norm``, which sorts them by device at each call.
+            norms = torch._foreach_norm([each for _, gradients in moved for each in gradients])
+            norm = torch.linalg.vector_norm(torch.stack(norms))
             divisor = ((norm + 1e-6) / clip).clamp(min=1.0)
         update = torch._fused_adamw_ if self._decoupled else torch._fused_adam_
         for group, (which, gradients) in zip(self.groups, moved, strict=True):
