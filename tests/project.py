@@ -15,6 +15,7 @@ from cmad.config.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("cmad", "stages", "data/paper", "dvc.yaml", ".dvcignore", ".gitignore")
+OF_DVC = ("config", ".gitignore", "plots")
 
 Params = dict[str, Any]
 
@@ -74,14 +75,15 @@ def write_params(folder: Path, params: Params) -> None:
 
 
 def make_project(folder: Path, params: Params) -> None:
-    """Copy the code into ``folder`` and start git and DVC there."""
+    """Copy what git has into ``folder`` and start git there."""
     folder.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
-    for part in PARTS:
+    for part in (*PARTS, *(f".dvc/{name}" for name in OF_DVC)):
         source = ROOT / part
         if source.is_dir():
             shutil.copytree(source, folder / part, ignore=ignore)
         else:
+            (folder / part).parent.mkdir(exist_ok=True)
             shutil.copy(source, folder / part)
     for name in ("demo", "demo_classes", "demo_binary4"):
         shutil.copytree(ROOT / "data/raw" / name, folder / "data/raw" / name)
@@ -90,9 +92,6 @@ def make_project(folder: Path, params: Params) -> None:
     run(folder, "git", "init", "-q")
     run(folder, "git", "config", "user.name", "Test")
     run(folder, "git", "config", "user.email", "test@example.org")
-    run(folder, "dvc", "init", "-q")
-    run(folder, "dvc", "config", "core.analytics", "false")
-    shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots", dirs_exist_ok=True)
     commit(folder)
 
 

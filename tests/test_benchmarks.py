@@ -68,7 +68,7 @@ def tiny(shape: Shape) -> Shape:
     """Three batches, the last of them smaller, and few of everything else."""
     return replace(
         shape,
-        network=replace(shape.network, depth=1, fusion_feedforward=32),
+        network=replace(shape.network, width=16, heads=2, head_width=4, depth=1, fusion_feedforward=32),
         student=replace(shape.student, batch=8),
         widths=dict.fromkeys(shape.widths, 6),
         lengths=Lengths(7, 5.0, 2.0),
@@ -100,7 +100,7 @@ def test_stock_dropout_draws_otherwise_and_means_the_same(tmp_path: Path) -> Non
     case = prepare(tiny(mosei()), tmp_path)
     student, shared = (fresh_network(case.shape, case.store, "student") for _ in range(2))
     with_project_dropout(shared)
-    tokens = torch.linspace(-1, 1, 6 * 3 * 96).view(6, 3, 96)
+    tokens = torch.linspace(-1, 1, 6 * 3 * case.shape.network.width).view(6, 3, -1)
     for training, alike in ((True, False), (False, True)):
         found = []
         for network, stock in ((student, False), (shared, True), (student, True)):
@@ -169,7 +169,7 @@ def test_operations_are_those_of_the_plain_step(tmp_path: Path) -> None:
         shape = replace(tiny(mosei()), lengths=Lengths(7, 7, 0.0))
         shape = replace(shape, student=replace(shape.student, batch=batch), train=16)
         counts.append(rate.dense_operations(prepare(shape, tmp_path / name)))
-    width = mosei().network.width
+    width = shape.network.width
     # Two products B by D by B of the student and teacher, one of them with its gradient.
     similarities = [2 * batch**2 * width * 3 for batch in (8, 16)]
     assert counts[0] > 100 * similarities[0]

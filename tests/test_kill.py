@@ -94,27 +94,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(tmp_path_factory.mktemp("kill") / "project")
 
 
-def kill_and_go_on(whole: Whole, moment: float) -> None:
-    """SIGKILL to DVC and its stage after so many seconds, then run to the end."""
-    forget(whole.folder)
-    with start(whole.folder) as running:
-        time.sleep(moment)
-        os.killpg(running.pid, signal.SIGKILL)
-    finish(whole.folder)
-    assert contents(whole.folder) == whole.expected
-
-
-@pytest.mark.parametrize("share", [0.6, 0.85])
-def test_a_killed_run_goes_on_with_the_same_bits(whole: Whole, share: float) -> None:
-    kill_and_go_on(whole, share * whole.seconds)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_thirty_random_moments(whole: Whole) -> None:
     chance = random.Random(0)
     for _ in range(30):
-        kill_and_go_on(whole, chance.uniform(0.3, whole.seconds))
+        forget(whole.folder)
+        with start(whole.folder) as running:
+            time.sleep(chance.uniform(0.3, whole.seconds))
+            os.killpg(running.pid, signal.SIGKILL)
+        finish(whole.folder)
+        assert contents(whole.folder) == whole.expected
 
 
 @pytest.mark.soak
@@ -138,6 +128,15 @@ def wait_for_student(folder: Path) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("no training began")
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(whole: Whole) -> None:
+    forget(whole.folder)
+    with start(whole.folder) as running:
+        wait_for_student(whole.folder)
+        os.killpg(running.pid, signal.SIGKILL)
+    finish(whole.folder)
+    assert contents(whole.folder) == whole.expected
 
 
 def test_an_interrupt_leaves_nothing_half_written(whole: Whole) -> None:
