@@ -3,7 +3,7 @@
 # make test        set up, run the whole test suite
 # make soak        run what takes too long for that (about 25 minutes), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
-# make benchmark   speed, memory and their growth, against a plain dense implementation (40 minutes)
+# make benchmark   speed, memory and their growth, against a plain dense implementation (20 to 40 minutes)
 
 PYTHON ?= python3
 JOBS ?= 1

@@ -129,7 +129,7 @@ def measure(options: Options) -> Measured:
     machine = {size: matmul_rate(size) for size in SIZES}
     tell(f"matmul: {max(machine.values()):.0f} GFLOP/s")
     shapes = [shape for shape in all_shapes() if has_text_extra() or not shape.tokens]
-    rates = {shape.title: measure_shape(shape, min(options.repeats, 3)) for shape in shapes}
+    rates = {shape.title: measure_shape(shape, options.repeats) for shape in shapes}
     left_out = {shape.title: WITHOUT_TEXT for shape in all_shapes() if shape not in shapes}
     best = max(machine.values())
     return Measured(

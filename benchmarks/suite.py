@@ -55,8 +55,10 @@ def run(suite: Suite, chosen: Iterable[Section], options: Options, command: str)
     for section in chosen:
         with torch_threads(options.threads):
             found = measured(section, options, machine, command)
-        # After each, so that what was measured stays when a later one is stopped.
-        entries = read_entries(suite.numbers) | {section.name: found}
+        # After each, so that what was measured stays when a later one is stopped. What this machine cannot
+        # measure stays as another did.
+        before = read_entries(suite.numbers)
+        entries = before | {section.name: found} if found.figures else {section.name: found} | before
         write(suite.title, suite.sections, entries, suite.report, suite.numbers)
 
 

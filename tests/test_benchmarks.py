@@ -336,6 +336,19 @@ def test_one_section_leaves_the_others_with_the_machine_that_they_come_from(
     assert found["first"].machine == this_machine(os.cpu_count() or 1, 1)
 
 
+def test_what_cannot_be_measured_here_stays_as_another_machine_measured_it(tmp_path: Path) -> None:
+    def run(found: Measured) -> str:
+        own = suite_of(tmp_path, [Section("first", "First", lambda _: found)])
+        suite.run(own, own.sections, TINY, "command")
+        return own.report.read_text(encoding="utf-8")
+
+    nothing = Measured("not here", {})
+    assert "not here" in run(nothing)
+    assert "about first" in run(Measured("about first", {"value": 1}))
+    assert "about first" in run(nothing)
+    assert "about it anew" in run(Measured("about it anew", {"value": 2}))
+
+
 def suite_of(folder: Path, sections: list[Section]) -> Suite:
     return Suite("benchmarks.test", "Test", sections, folder / "report.md", folder / "numbers.json")
 
