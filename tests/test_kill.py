@@ -68,7 +68,8 @@ def forget(folder: Path) -> None:
     """As if nothing had ever run here."""
     for path in ("data/runs", ".dvc/cache", SCRATCH):
         shutil.rmtree(folder / path, ignore_errors=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    for path in ("dvc.lock", ".dvc/tmp/rwlock"):
+        (folder / path).unlink(missing_ok=True)
 
 
 class Whole:

@@ -13,7 +13,7 @@ import pytest
 from tests.project import ROOT, commit, make_project, run, small_params, stages_run, write_params
 from tools.plan import Stage, stage_of, to_run
 from tools.progress import Progress
-from tools.reproduce import follow
+from tools.reproduce import follow, forget_torn
 
 
 def stage(*needs: str, changed: bool = False) -> Stage:
@@ -41,6 +41,18 @@ def test_other_lines_pass_unchanged() -> None:
     follow(["Running stage 'report':\n", "> python -m stages.report\n"], Progress({}, {}), written.append)
     assert written[0].startswith("stage 1 of 1: report, about ")
     assert written[1:] == ["> python -m stages.report\n"]
+
+
+@pytest.mark.parametrize(
+    ("content", "stays"),
+    [('{"read": {"data/runs/de', False), ("", False), ('{"read": {}, "write": {}}', True)],
+)
+def test_a_list_that_a_kill_tore_is_deleted(content: str, stays: bool, tmp_path: Path) -> None:
+    file = tmp_path / "rwlock"
+    file.write_text(content, encoding="utf-8")
+    forget_torn(file)
+    assert file.exists() == stays
+    forget_torn(tmp_path / "none")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +88,9 @@ def test_a_fresh_clone_with_a_lock_gives_the_same_bits(
     # A report that is committed finds the inputs that it was made of.
     assert re.findall(r"^stage (\d) of 7: ", output, re.MULTILINE) == list("123456" if reports else "1234567")
     assert run(folder, "git", "status", "--porcelain") == ""
+    # As a kill can leave it, with which plain ``dvc repro`` fails.
+    (folder / ".dvc/tmp/rwlock").write_text('{"read": {"dvc.yaml', encoding="utf-8")
+    assert "rwlock" in run(folder, "dvc", "repro", status=255)
     again = run(folder, sys.executable, "-m", "tools.reproduce", "--jobs", jobs)
     assert "stage 1" not in again
 

@@ -4,6 +4,7 @@ Results do not depend on N: each stage has the threads that the params say.
 """
 
 import argparse
+import json
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from tools.progress import Progress, read_times
 
 ROOT = Path()
 TIMES = Path("data/times")
+# What running stages read and write.
+IN_USE = Path(".dvc/tmp/rwlock")
 
 
 def follow(lines: Iterable[str], progress: Progress, write: Callable[[str], object]) -> None:
@@ -41,6 +44,25 @@ def write(line: str) -> None:
     sys.stdout.flush()
 
 
+def forget_torn(file: Path) -> None:
+    """Delete DVC's list of what is in use where it is torn: no run would start any more.
+
+    DVC writes it in its place, so a kill can leave half of it. Whole it stays, for DVC itself drops what
+    dead processes left in it.
+    """
+    try:
+        content = file.read_text(encoding="utf-8")
+        json.loads(content)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        # A DVC that runs now may be just writing it.
+        time.sleep(1)
+        if file.read_text(encoding="utf-8") == content:
+            file.unlink()
+            write(f"deleted {file}, which a kill had torn\n")
+
+
 def one_by_one(progress: Progress) -> int:
     """``dvc repro`` as it is; its exit status."""
     with subprocess.Popen(["dvc", "repro"], stdout=subprocess.PIPE, text=True, bufsize=1) as running:
@@ -56,6 +78,7 @@ def one_by_one(progress: Progress) -> int:
 
 def main(jobs: int) -> int:
     """Run the pipeline and return the exit status."""
+    forget_torn(IN_USE)
     try:
         stages = to_run(pipeline(ROOT))
     except DvcException as error:
