@@ -96,8 +96,8 @@ def test_temporary_run_of_another_data_set(project: Path) -> None:
     """Of the third kind of task; that of the second is in the grid beside the first."""
     output = run(project, "dvc", "exp", "run", "--temp", "--name", "other", "-S", "datasets=[demo_binary4]")
     assert {"preprocess@demo_binary4", "student@demo_binary4-cmad", "report"} <= stages_run(output)
-    (commit,) = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/other").split()
-    metrics = json.loads(run(project, "git", "show", f"{commit}:reports/metrics.json"))
+    (other,) = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/other").split()
+    metrics = json.loads(run(project, "git", "show", f"{other}:reports/metrics.json"))
     assert set(metrics) == {"demo_binary4"}
     assert set(json.loads((project / "reports/metrics.json").read_text())) == {"demo"}
 

@@ -45,11 +45,17 @@ def test_other_lines_pass_unchanged() -> None:
 
 @pytest.mark.parametrize(
     ("content", "stays"),
-    [('{"read": {"data/runs/de', False), ("", False), ('{"read": {}, "write": {}}', True)],
+    [
+        (b'{"read": {"data/runs/de', False),
+        (b"", False),
+        (b'{"\xc3', False),
+        (b'{"read": {}, "write": {}}', True),
+    ],
 )
-def test_a_list_that_a_kill_tore_is_deleted(content: str, stays: bool, tmp_path: Path) -> None:
+def test_a_list_that_a_kill_tore_is_deleted(content: bytes, stays: bool, tmp_path: Path) -> None:
+    """In the middle of a letter too."""
     file = tmp_path / "rwlock"
-    file.write_text(content, encoding="utf-8")
+    file.write_bytes(content)
     forget_torn(file)
     assert file.exists() == stays
     forget_torn(tmp_path / "none")

@@ -51,14 +51,14 @@ def forget_torn(file: Path) -> None:
     dead processes left in it.
     """
     try:
-        content = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
         json.loads(content)
     except FileNotFoundError:
         return
     except ValueError:
         # A DVC that runs now may be just writing it.
         time.sleep(1)
-        if file.read_text(encoding="utf-8") == content:
+        if file.read_bytes() == content:
             file.unlink()
             write(f"deleted {file}, which a kill had torn\n")
 
