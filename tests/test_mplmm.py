@@ -15,6 +15,7 @@ from cmad.errors import UserError
 from cmad.methods.method import Method
 from cmad.methods.mplmm import PromptedNetwork
 from cmad.methods.networks.prompts import type_prompt
+from cmad.network.laid import lay
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.batches import Batch, collate
@@ -114,7 +115,7 @@ def alone(
                 state = "present" if MASKS[j, n] else "missing"
                 mixed = mixed + prompts.signals[f"{name}_{state}"] @ prompts.maps[name]
             context = torch.cat([context, prompts.types[modality] @ mixed])
-        tokens.append(network.perceivers[modality](context[None], None))
+        tokens.append(network.perceivers[modality](lay(context[None]), None))
     representation = network.fusion(torch.stack(tokens, dim=1))
     return torch.cat([representation, network.classifier(representation)], dim=1)[0]
 

@@ -21,6 +21,7 @@ from cmad.methods.cmad import Cmad
 from cmad.methods.method import Step
 from cmad.network.convolution import convolve
 from cmad.network.fusion import Fusion
+from cmad.network.laid import Laid
 from cmad.network.network import Network, Output
 from cmad.network.perceiver import Perceiver
 from cmad.network.predictions import predict_combinations
@@ -239,12 +240,12 @@ def counted_rows(network: Network, monkeypatch: pytest.MonkeyPatch) -> dict[str,
         perceivers: list[int] = []
         rows |= {f"convolutions.{m}": convolutions, f"perceivers.{m}": perceivers}
 
-        def count(_: nn.Module, given: tuple[Tensor, ...], own: list[int] = perceivers) -> None:
-            own.append(len(given[0]))
+        def count(_: nn.Module, given: tuple[Laid, Tensor | None], own: list[int] = perceivers) -> None:
+            own.append(len(given[0].places))
 
         network.perceivers[m].register_forward_pre_hook(count)
 
-    def counting(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
+    def counting(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Laid:
         for m in MODALITIES:
             if convolution is network.convolutions[m]:
                 rows[f"convolutions.{m}"].append(len(frames))

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from cmad.network.attention import Cross, Within, each_head, each_head_back
 from cmad.network.blocks import Step, added, applied
-from cmad.network.convolution import convolve, pick_spread
+from cmad.network.convolution import convolve
 from cmad.network.dropout import ReluDropout, mask
 from cmad.network.feed_forward import Averaged, Gated, Widened
+from cmad.network.laid import Laid, lay, pick_spread
 from cmad.network.lengths import by_length
 from cmad.network.perceiver import Perceiver
 
@@ -197,7 +198,7 @@ def test_a_chain_of_blocks_is_that_and_so_is_its_gradient() -> None:
 
 def test_a_perceiver_takes_no_rows() -> None:
     perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5)
-    found = perceiver(torch.zeros(0, 4, 8), torch.zeros(0, 4, dtype=torch.bool))
+    found = perceiver(lay(torch.zeros(0, 4, 8)), torch.zeros(0, 4, dtype=torch.bool))
     assert found.shape == (0, 8)
     found.sum().backward()
     assert not any(weight.grad.any() for weight in perceiver.parameters() if weight.grad is not None)
@@ -206,9 +207,9 @@ def test_a_perceiver_takes_no_rows() -> None:
 def test_frames_have_the_same_gradient_whether_weights_have_one() -> None:
     perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5)
     context, valid = drawn(4, 5, 8).float(), prefixes([5, 3, 1, 5], 5)
-    wanted = torch.autograd.grad(perceiver(context, valid).sum(), context)
+    wanted = torch.autograd.grad(perceiver(lay(context), valid).sum(), context)
     perceiver.requires_grad_(False)
-    assert torch.equal(*wanted, *torch.autograd.grad(perceiver(context, valid).sum(), context))
+    assert torch.equal(*wanted, *torch.autograd.grad(perceiver(lay(context), valid).sum(), context))
 
 
 class Counted:
@@ -242,7 +243,8 @@ def test_convolution_is_the_stock_one_on_all_valid_frames(size: int, lengths: li
     convolution = nn.Conv1d(4, 3, size, padding=size // 2, bias=False).double()
     frames = drawn(len(lengths), 9, 4).detach() * valid[..., None]
     frames.requires_grad_()
-    ours = convolve(convolution, frames, valid) * valid[..., None]
+    laid = convolve(convolution, frames, valid)
+    ours = laid.pick(laid.places.flatten()).view(*valid.shape, 3) * valid[..., None]
     wanted = convolution(frames.transpose(1, 2)).transpose(1, 2) * valid[..., None]
     pull = drawn(len(lengths), 9, 3, seed=1).detach()
     gradients = [
@@ -254,20 +256,39 @@ def test_convolution_is_the_stock_one_on_all_valid_frames(size: int, lengths: li
     assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-12)
 
 
-def test_rows_that_are_not_shown_are_zero_and_get_no_gradient() -> None:
-    windows, shown = drawn(4, 3), prefixes([2, 0, 1], 5)
-    places = torch.tensor([[3, 1, 9, 9, 9], [-2, 9, 9, 9, 9], [0, 9, 9, 9, 9]])
-    picked = pick_spread(windows, places, shown)
-    wanted = torch.zeros(3, 5, 3, dtype=torch.float64)
-    wanted[0, 0], wanted[0, 1], wanted[2, 0] = windows[3], windows[1], windows[0]
+def test_an_absent_stream_is_zeros_beside_the_others() -> None:
+    convolution = nn.Conv1d(4, 3, 3, padding=1, bias=False)
+    laid = convolve(convolution, torch.ones(2, 5, 4), prefixes([5, 2], 5)).with_absent()
+    frames = laid.pick(laid.places.flatten()).view(3, 5, 3)
+    shown = [frame.any(1).tolist() for frame in frames]
+    assert shown == [[True] * 5, [True] * 2 + [False] * 3, [False] * 5]
+
+
+def test_spread_rows_are_zero_where_nothing_is_picked_and_get_no_gradient() -> None:
+    rows = drawn(4, 3)
+    places = torch.tensor([3, 1, 2, 2, 2, 2, 2, 0])
+    picked = pick_spread(rows, places, 2)
+    wanted = torch.zeros(8, 3, dtype=torch.float64)
+    wanted[0], wanted[1], wanted[7] = rows[3], rows[1], rows[0]
     assert torch.equal(picked, wanted)
-    (gradient,) = torch.autograd.grad(picked.sum(), windows)
+    (gradient,) = torch.autograd.grad(picked.sum(), rows)
     assert torch.equal(gradient, torch.tensor([1.0, 1.0, 0.0, 1.0]).double()[:, None].expand(4, 3))
 
 
 def test_no_rows_are_picked_from_some_for_a_batch_without_streams() -> None:
-    none = torch.zeros(0, 5, dtype=torch.int64)
-    assert pick_spread(drawn(4, 3), none, none.bool()).shape == (0, 5, 3)
+    assert pick_spread(drawn(4, 3), torch.zeros(0, dtype=torch.int64), 0).shape == (0, 3)
+
+
+@settings(max_examples=25)
+@given(lengths=lengths_of_rows)
+def test_a_perceiver_reads_what_is_laid_end_to_end_as_it_reads_padded_streams(lengths: list[int]) -> None:
+    perceiver = Perceiver(width=8, depth=2, latents=3, heads=2, head_width=5)
+    valid = prefixes([max(length, 1) for length in lengths], 9)
+    padded = drawn(len(lengths), 9, 8).float() * valid[..., None]
+    rows = torch.cat([padded[valid].detach(), torch.zeros(1, 8)])
+    places = torch.full(valid.shape, len(rows) - 1)
+    places[valid] = torch.arange(len(rows) - 1)
+    assert torch.equal(perceiver(Laid(rows, places, len(rows) - 1), valid), perceiver(lay(padded), valid))
 
 
 @pytest.mark.parametrize("padding", [0, 7, 1000])
@@ -279,7 +300,7 @@ def test_a_perceiver_does_not_depend_on_its_groups(padding: int, monkeypatch: py
     outputs = []
     for allowed in (1000, padding):
         monkeypatch.setattr("cmad.network.perceiver.PRODUCTS", {"cpu": allowed * 3 * 2 * 8})
-        token = perceiver(context, valid)
+        token = perceiver(lay(context), valid)
         outputs.append((token, torch.autograd.grad(token.square().sum(), context)[0]))
     for one, other in zip(*outputs, strict=True):
         assert torch.allclose(one, other, atol=1e-12)

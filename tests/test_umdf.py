@@ -17,6 +17,7 @@ from cmad.losses.task import task_loss
 from cmad.methods.method import Method, Step
 from cmad.methods.networks.cross_modal import CrossModalNetwork, attention_heads
 from cmad.methods.self_distillation import mutual_distillation
+from cmad.network.laid import lay
 from cmad.network.network import Network
 from cmad.network.predictions import predict_combinations
 from cmad.store.batches import collate
@@ -340,7 +341,7 @@ def alone(network: CrossModalNetwork, split: Split, row: int, mask: NDArray[np.b
         z = z + mcim.feed[2](mcim.feed[0](z).clamp_min(0))
         enhanced = z + attend(dfim.attention, z, z)
         gate = 1 / (1 + torch.exp(-dfim.gate(torch.cat([enhanced, own], dim=1))))
-        tokens.append(network.perceivers[modality]((gate * enhanced + (1 - gate) * own)[None], None))
+        tokens.append(network.perceivers[modality](lay((gate * enhanced + (1 - gate) * own)[None]), None))
     representation = network.fusion(torch.stack(tokens, dim=1))
     return torch.cat([representation, network.classifier(representation)], dim=1)[0]
 

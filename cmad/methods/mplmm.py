@@ -32,6 +32,7 @@ from cmad.methods.networks.frames import Frames, convolve
 from cmad.methods.networks.prompts import Prompts, cross_name
 from cmad.methods.task_only import TaskOnly
 from cmad.network.encoder import embed
+from cmad.network.laid import lay
 from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
 from cmad.store.batches import Batch
@@ -173,7 +174,8 @@ class PromptedNetwork(nn.Module):
         seen = torch.ones_like(filled) if self._attend_padding else filled
         valid = torch.cat([valid, seen[:, None].expand(kinds.shape[:2])], dim=1)
         context = torch.cat([context, kinds], dim=1)
-        return in_parts(self.perceivers[MODALITIES[m]], self._micro_batch, context, valid)
+        perceiver = self.perceivers[MODALITIES[m]]
+        return in_parts(lambda own, seen: perceiver(lay(own), seen), self._micro_batch, context, valid)
 
 
 def create(context: Context) -> TaskOnly:

@@ -4,13 +4,15 @@ from functools import reduce
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cmad.network.laid import Laid
 from cmad.network.lengths import last_frames
 
 
-def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
+def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Laid:
     """Apply a Conv1d of odd kernel, padded to keep the length and without bias, to a batch.
 
     The streams are laid end to end with zeros between them, so that a kernel never sees two. Each frame
@@ -21,7 +23,7 @@ def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
         valid: bool [P, T].
 
     Returns:
-        [P, T, D], up to the last valid frame of each stream; zero after it.
+        The streams, [P, T, D], up to the last valid frame of each.
     """
     width, depth, taps = convolution.weight.shape
     apart = taps // 2
@@ -31,14 +33,28 @@ def convolve(convolution: nn.Conv1d, frames: Tensor, valid: Tensor) -> Tensor:
     places = (ends - lengths)[:, None] + steps
     # The last window, behind all streams, holds nothing but zeros.
     nothing = int(ends[-1]) if len(ends) else 0
-    given = valid.nonzero(as_tuple=True)
-    laid = frames.new_zeros(nothing + taps, depth).index_put_((places[given],), frames[given])
+    given = valid.flatten().nonzero()[:, 0]
+    laid = _placed(frames.flatten(0, 1), given, places.flatten()[given], nothing + taps)
     products = laid @ convolution.weight.permute(1, 2, 0).reshape(depth, taps * width)
     windows = cast(Tensor, _Shifted.apply(products.view(-1, taps, width)))  # type: ignore[no-untyped-call]
-    shown, places = steps < lengths[:, None], places - apart
-    if windows.device.type == "cuda":
-        return pick_spread(windows, places, shown)
-    return windows.index_select(0, torch.where(shown, places, nothing).flatten()).view(*valid.shape, width)
+    return Laid(windows, torch.where(steps < lengths[:, None], places - apart, nothing), nothing)
+
+
+def _placed(rows: Tensor, given: Tensor, places: Tensor, count: int) -> Tensor:
+    """Some rows of many, each at its place among ``count`` rows that are zero elsewhere.
+
+    Args:
+        rows: [R, d].
+        given: int64 [N], which of them.
+        places: int64 [N], where to.
+    """
+    if not len(rows):
+        return F.pad(rows, (0, 0, 0, count))
+    # All rows are picked in one pass; what stands where none belongs is any one, and no one often.
+    source = torch.arange(count, device=rows.device) % len(rows)
+    empty = torch.ones_like(source, dtype=torch.bool)
+    source[places], empty[places] = given, False
+    return rows.index_select(0, source).index_fill_(0, empty.nonzero()[:, 0], 0.0)
 
 
 class _Shifted(torch.autograd.Function):
@@ -65,22 +81,3 @@ def _taps(products: Tensor) -> list[Tensor]:
     """Of [N + k - 1, k, D] what each tap adds to the N sums, [N, D]."""
     count, taps, _ = products.shape
     return [products[tap : tap + count - taps + 1, tap] for tap in range(taps)]
-
-
-def pick_spread(windows: Tensor, places: Tensor, shown: Tensor) -> Tensor:
-    """Rows by their places, and zeros elsewhere, with hardly any row picked twice.
-
-    A GPU that is to repeat its bits adds the gradients of one row one after the other: a row of zeros picked
-    for all that is padding would hold up the rest.
-
-    Args:
-        windows: [N, D], N at least 1.
-        places: int64 [P, T]; where not ``shown`` anything.
-        shown: bool [P, T].
-
-    Returns:
-        [P, T, D].
-    """
-    others = torch.arange(shown.numel(), device=shown.device).view_as(shown) % len(windows)
-    picked = windows.index_select(0, torch.where(shown, places, others).flatten())
-    return picked.view(*shown.shape, windows.shape[1]).masked_fill(~shown[..., None], 0.0)

@@ -135,11 +135,10 @@ class Network(nn.Module):
                 F.pad(frames, (0, 0, 0, missing)),
                 valid.new_ones(len(valid), self.lengths[modality]),
             )
-        convolved = convolve(cast(nn.Conv1d, self.convolutions[modality]), frames, valid)
-        # The absent token reads one frame of zeros: all keys being equal, one is as good as T.
-        context = torch.cat([convolved, convolved.new_zeros(1, *convolved.shape[1:])])
+        context = convolve(cast(nn.Conv1d, self.convolutions[modality]), frames, valid).with_absent()
         if self.lengths is not None:
             return self.perceivers[modality](context, None)
+        # The absent token reads one frame of zeros: all keys being equal, one is as good as T.
         absent = valid.new_zeros(1, valid.shape[1])
         absent[:, 0] = True
         return self.perceivers[modality](context, torch.cat([valid, absent]))

@@ -12,7 +12,7 @@ so that no key or value of any frame is ever formed. With N latents and H heads 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from cmad.network.attention import Cross, Within
 from cmad.network.blocks import Step, added, applied
 from cmad.network.feed_forward import Averaged, Gated, Widened
+from cmad.network.laid import Laid
 from cmad.network.lengths import PRODUCTS, by_length
 
 
@@ -128,22 +129,29 @@ class Perceiver(nn.Module):
         # Of each frame in each layer.
         self._products = latents * heads * width
 
-    def forward(self, context: Tensor, valid: Tensor | None) -> Tensor:
+    def forward(self, context: Laid, valid: Tensor | None) -> Tensor:
         """Read.
 
         Args:
-            context: [P, T, D], frames after the Conv1d.
+            context: P streams of T frames after the Conv1d.
             valid: bool [P, T], at least one True a row; None lets every frame be attended to.
 
         Returns:
             [P, D].
         """
-        context = F.layer_norm(context, context.shape[-1:])
+        width = context.frames.shape[1]
+        normed = replace(context, frames=F.layer_norm(context.frames, (width,)))
         if valid is None:
-            return self._read([Context(context, None)])
+            frames = normed.pick(context.places.flatten()).view(*context.places.shape, width)
+            return self._read([Context(frames, None)])
         grouped = by_length(valid, PRODUCTS[valid.device.type] // self._products)
-        frames, seen = grouped.cut(grouped.sort(context)), grouped.cut(grouped.sort(valid))
-        contexts = [Context(part, _bias(own, part.dtype)) for part, own in zip(frames, seen, strict=True)]
+        places, seen = grouped.cut(grouped.sort(context.places)), grouped.cut(grouped.sort(valid))
+        every = [context.places.new_empty(0), *(own.flatten() for own in places)]
+        parts = torch.split(normed.pick(torch.cat(every)), [own.numel() for own in places])
+        contexts = [
+            Context(part.view(*own.shape, width), _bias(own, part.dtype))
+            for part, own in zip(parts, seen, strict=True)
+        ]
         return grouped.restore(self._read(contexts))
 
     def _read(self, contexts: Sequence[Context]) -> Tensor:

@@ -16,6 +16,7 @@ from cmad.computing.precision import forward_pass
 from cmad.errors import UserError
 from cmad.methods.networks.frames import Frames, convolve
 from cmad.network.encoder import embed
+from cmad.network.laid import lay
 from cmad.network.network import Network, Output, said
 from cmad.network.parts import in_parts
 from cmad.store.batches import Batch
@@ -129,5 +130,5 @@ class CrossModalNetwork(nn.Module):
                 seen[m], [seen[n] for n in others], [valid[n] for n in others]
             )
             context = self.filters[modality](seen[m], related, valid[m])
-            tokens.append(self.perceivers[modality](context, valid[m]))
+            tokens.append(self.perceivers[modality](lay(context), valid[m]))
         return torch.stack(tokens, dim=1)
