@@ -1,6 +1,7 @@
 # make reproduce   set up, run the pipeline, end with the report; JOBS=2 runs two stages at a time
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
-# make test        set up, run the whole test suite
+# make test        set up, run the tests
+# make long        run the tests that have stages run for them alone, which CI does too (about 4 minutes)
 # make soak        run what takes too long for that (about 25 minutes), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
 # make benchmark   speed, memory and their growth, against a plain dense implementation (20 to 40 minutes)
@@ -21,7 +22,7 @@ reproduce quick benchmark: export GLIBC_TUNABLES := \
 
 QUICK := datasets=[demo] variants=[tea,dropout,cmad] unified=[] customised=[] sweeps=[] also.datasets=[] seeds=[0]
 
-.PHONY: reproduce quick test lint soak text benchmark clean
+.PHONY: reproduce quick test long lint soak text benchmark clean
 
 reproduce: .venv/base
 	python -m tools.reproduce --jobs $(JOBS)
@@ -37,8 +38,13 @@ quick: .venv/base
 	git archive "$$(git for-each-ref --count=1 --sort=-creatordate --format='%(objectname)' 'refs/exps/*/*/quick')" reports | tar -x -C build/quick
 	@echo "report: build/quick/reports/report.md"
 
+SPREAD := --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 test: .venv/test lint
-	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+	pytest $(SPREAD)
+
+long: .venv/test
+	pytest $(SPREAD) -m long
 
 lint: .venv/test
 	ruff check .

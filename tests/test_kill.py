@@ -140,6 +140,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(whole: Whole) -> None:
     assert contents(whole.folder) == whole.expected
 
 
+@pytest.mark.long
 def test_an_interrupt_leaves_nothing_half_written(whole: Whole) -> None:
     forget(whole.folder)
     with start(whole.folder) as running:
@@ -152,6 +153,7 @@ def test_an_interrupt_leaves_nothing_half_written(whole: Whole) -> None:
     assert contents(whole.folder) == whole.expected
 
 
+@pytest.mark.long
 def test_an_orphan_is_named_and_nothing_is_trained_twice(whole: Whole) -> None:
     forget(whole.folder)
     slow = params()
@@ -177,6 +179,7 @@ def test_an_orphan_is_named_and_nothing_is_trained_twice(whole: Whole) -> None:
     assert contents(whole.folder) == whole.expected
 
 
+@pytest.mark.long
 def test_a_new_seed_is_the_only_one_trained(whole: Whole, tmp_path: Path) -> None:
     """Told by the scratch: what it held is used as it is, and each new model has a place of its own."""
     folder = tmp_path / "project"

@@ -58,8 +58,14 @@ def unchanged(project: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("data/presets/demo.yaml:preprocess.generator.seed=1", BEFORE_REPORT),
-        ("data/presets/demo.yaml:teacher.epochs=1", BEFORE_REPORT - {"preprocess@demo"}),
+        pytest.param(
+            "data/presets/demo.yaml:preprocess.generator.seed=1", BEFORE_REPORT, marks=pytest.mark.long
+        ),
+        pytest.param(
+            "data/presets/demo.yaml:teacher.epochs=1",
+            BEFORE_REPORT - {"preprocess@demo"},
+            marks=pytest.mark.long,
+        ),
         (
             "data/presets/demo.yaml:student.optimiser.learning_rate=0.00001",
             BEFORE_REPORT - {"preprocess@demo", "teacher@demo"},
@@ -76,6 +82,7 @@ def test_a_changed_param_reruns_exactly_what_depends_on_it(
     assert stages_run(run(unchanged, "dvc", "exp", "run", "-S", change, "evaluate@demo")) == expected
 
 
+@pytest.mark.long
 def test_queue_runs_the_code_of_its_own_clone(project: Path) -> None:
     run(project, "dvc", "exp", "run", "--queue", "-S", "data/presets/demo.yaml:student.sigma=0.5")
     run(project, "dvc", "exp", "run", "--run-all")
@@ -108,6 +115,7 @@ def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None
     assert set(json.loads((unchanged / "reports/metrics.json").read_text())["demo"]) == {"cmad"}
 
 
+@pytest.mark.long
 def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> None:
     settings = ["-S", "sweeps=[sigma,rho]", "-S", "sweep_values.sigma=[0.5]", "-S"]
     places = unchanged / ".dvc/tmp/cmad"
@@ -132,6 +140,7 @@ def test_adding_a_value_to_a_sweep_trains_that_value_alone(unchanged: Path) -> N
     assert (unchanged / "reports/figures/demo_sweeps.svg").exists()
 
 
+@pytest.mark.long
 def test_a_swept_value_scores_as_the_same_value_in_the_preset(unchanged: Path) -> None:
     run(unchanged, "dvc", "exp", "run", "-S", "sweeps=[sigma]", "-S", "sweep_values.sigma=[0.1]")
     table = pd.read_csv(unchanged / "reports/tables/demo_sweeps.csv")
@@ -140,6 +149,7 @@ def test_a_swept_value_scores_as_the_same_value_in_the_preset(unchanged: Path) -
     assert averages == json.loads((unchanged / "reports/metrics.json").read_text())["demo"]["cmad"]
 
 
+@pytest.mark.long
 def test_a_second_grid_runs_beside_the_first(unchanged: Path) -> None:
     grid = [
         "-S",
@@ -162,6 +172,7 @@ def test_a_second_grid_runs_beside_the_first(unchanged: Path) -> None:
     assert (unchanged / "reports/figures/demo_classes_confusion.png").exists()
 
 
+@pytest.mark.long
 def test_the_guides_new_system_reruns_no_other(unchanged: Path) -> None:
     grid = ["-S", "unified=[mmanet]", "-S", "customised=[mplmm]"]
     before = stages_run(run(unchanged, "dvc", "exp", "run", *grid))

@@ -112,6 +112,7 @@ def test_a_second_grid_and_sweeps_are_planned(tmp_path: Path) -> None:
         assert found[stage][3] == "a few steps on random batches"
 
 
+@pytest.mark.long
 def test_stages_have_the_names_and_find_the_times_of_those_that_ran(tmp_path: Path) -> None:
     params = small_params() | {"unified": ["mmanet"], "customised": ["corrkd"], "sweeps": ["alpha"]}
     params["also"] |= {"datasets": ["demo_binary4"], "variants": ["tea"], "sweeps": ["phi"]}

@@ -82,6 +82,7 @@ def test_two_processes_train_the_teacher(project: Path, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "teacher", teacher)
 
 
+@pytest.mark.long
 def test_a_share_without_rows_trains_the_encoder_too(tmp_path: Path) -> None:
     """The last batch is of one sample, so the second process has nothing to encode there."""
     world = TokenWorld(tmp_path / "world")

@@ -83,7 +83,7 @@ def clone(project: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("jobs", "reports"), [("1", False), ("2", True)])
+@pytest.mark.parametrize(("jobs", "reports"), [pytest.param("1", False, marks=pytest.mark.long), ("2", True)])
 def test_a_fresh_clone_with_a_lock_gives_the_same_bits(
     project: Path, tmp_path: Path, jobs: str, reports: bool
 ) -> None:
