@@ -208,6 +208,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_tears_no_artifact(whole: Whole, disk: Path) -> None:
     """A disk that fills while a student trains: no artifact is torn, and it goes on once there is room."""
     folder = disk / "project"

@@ -99,6 +99,7 @@ def _experiments(shown: list[Any]) -> list[Any]:
     return [rev for entry in shown for exp in entry.get("experiments") or [] for rev in exp["revs"]]
 
 
+@pytest.mark.long
 def test_temporary_run_of_another_data_set(project: Path) -> None:
     """Of the third kind of task; that of the second is in the grid beside the first."""
     output = run(project, "dvc", "exp", "run", "--temp", "--name", "other", "-S", "datasets=[demo_binary4]")
@@ -109,6 +110,7 @@ def test_temporary_run_of_another_data_set(project: Path) -> None:
     assert set(json.loads((project / "reports/metrics.json").read_text())) == {"demo"}
 
 
+@pytest.mark.long
 def test_removing_a_variant_leaves_it_out_of_the_report(unchanged: Path) -> None:
     output = run(unchanged, "dvc", "exp", "run", "-S", "variants=[cmad]")
     assert stages_run(output) == {"evaluate@demo", "report"}

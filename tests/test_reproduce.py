@@ -101,6 +101,7 @@ def test_a_fresh_clone_with_a_lock_gives_the_same_bits(
     assert "stage 1" not in again
 
 
+@pytest.mark.long
 def test_a_failure_stops_those_that_need_it_and_is_named(project: Path, tmp_path: Path) -> None:
     folder = clone(project, tmp_path / "clone")
     params = small_params() | {"variants": ["tea", "dropout", "cmad"], "seeds": [0, 1]}
