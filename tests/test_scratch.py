@@ -140,6 +140,8 @@ def test_what_is_done_is_not_trained_again(
         assert [path.name for path in folder.glob("*.pt")] == ["done.pt"]
 
 
+# Of the pickle's protocol, ahead of the refusal that is tested.
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04cos\nsystem\n"])
 def test_a_damaged_file_is_told_and_trained_anew(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
