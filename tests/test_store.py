@@ -37,6 +37,7 @@ from tests.generators.feature_folder import (
     write_feature_folder,
     write_samples,
 )
+from tests.generators.splits import make_split
 from tests.project import ROOT
 from tests.test_frozen import MINILM
 
@@ -128,9 +129,19 @@ def test_what_goes_in_comes_out_cut(raw: RawData, longest: int) -> None:
             has = np.stack([raw.streams[m].lengths[rows] > 0 for m in MODALITIES], axis=1)
             np.testing.assert_array_equal(split.has, has)
             np.testing.assert_array_equal(split.complete, has.all(1))
+            for m in MODALITIES:
+                own = [sum(split.lengths[m][:i]) for i in range(len(split))]
+                np.testing.assert_array_equal(split.firsts[m], own)
         total = sum(len(raw.streams[m].features) for m in MODALITIES)
         kept = sum(len(f) for one in found.values() for f in one.values())
         assert sum(opened.manifest["cut_frames"].values()) == total - kept
+
+
+def test_what_concerns_a_whole_split_is_computed_once() -> None:
+    # Each batch asks for it: computed anew, an epoch would grow with the square of the samples.
+    split = make_split(np.array([[2, 0, 1], [3, 4, 5]]), 0)
+    assert split.complete is split.complete
+    assert split.firsts is split.firsts
 
 
 @settings(max_examples=40, deadline=None)

@@ -85,8 +85,7 @@ def _padded(
     padded = np.zeros((*valid.shape, features.shape[1]), dtype=kind)
     values = features[np.repeat(split.starts[modality][rows], lengths) + steps]
     if kept is not None:
-        first = np.cumsum(split.lengths[modality]) - split.lengths[modality]
-        keep = kept[np.repeat(first[rows], lengths) + steps]
+        keep = kept[np.repeat(split.firsts[modality][rows], lengths) + steps]
         values = values * keep[:, None]
     padded[valid] = values
     if kept is not None:

@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    # Each batch asks for these: computed anew for each, an epoch would take the square of its samples.
+
+    @cached_property
     def complete(self) -> NDArray[np.bool_]:
         """[n], True where a sample has all three modalities."""
         return np.asarray(self.has.all(axis=1))
+
+    @cached_property
+    def firsts(self) -> Mapping[str, NDArray[np.int64]]:
+        """By modality, int64 [n], a sample's first frame among those of the split, in sample order."""
+        return {m: np.cumsum(lengths) - lengths for m, lengths in self.lengths.items()}
 
 
 @dataclass(frozen=True)
