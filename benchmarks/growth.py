@@ -10,8 +10,6 @@ from benchmarks.growth_figure import FIGURE, draw
 from benchmarks.point import peak, seconds
 from benchmarks.section import Measured, Options, Section, table, tell
 
-# The least of so many runs.
-REPEATS = 3
 # MiB below which a peak is noise.
 LEAST = 0.05
 
@@ -40,13 +38,12 @@ class Curve:
         return exponent(self.axis.values, self.mebibytes)
 
 
-def curve(axis: Axis) -> Curve:
+def curve(axis: Axis, repeats: int) -> Curve:
     """Measure along an axis."""
-    times, peaks = [], []
-    for value in axis.values:
-        times.append(seconds(axis, value, REPEATS))
+    times, peaks = seconds(axis, repeats), []
+    for value, time in zip(axis.values, times, strict=True):
         peaks.append(max(peak(axis, value), LEAST))
-        tell(f"{axis.name} {value}: {times[-1]:.3f} s, {peaks[-1]:.1f} MiB")
+        tell(f"{axis.name} {value}: {time:.3f} s, {peaks[-1]:.1f} MiB")
     return Curve(axis, times, peaks)
 
 
@@ -90,7 +87,7 @@ def worse(curves: Sequence[Curve]) -> str:
     return f"**Faster than their formulas grow: {', '.join(found)}.**"
 
 
-def describe(curves: Sequence[Curve]) -> str:
+def describe(curves: Sequence[Curve], repeats: int) -> str:
     """Exponents, figure and points."""
     heads = ["size", "of what", "why so", "exponent", "bound", ""]
     exponents = table(heads, [row for each in curves for row in _exponents(each)], texts=3)
@@ -100,11 +97,11 @@ def describe(curves: Sequence[Curve]) -> str:
 
 A stage's training of its students for an epoch (the store opened, the teacher and its outputs loaded,
 trained, judged on dev, weights kept) on networks of depth 1 small enough to be measured at every size. Time
-is the processor's, the least of {REPEATS}; memory is the peak beyond what a process held that had trained
-once at the smallest size before, pages of files apart, each point in a process of its own whose allocator
-gives back what is freed. Exponents are fitted by least squares in log-log over the upper half of the sizes;
-the formula's is an upper bound, for what does not grow pulls the measured one down. More than {SLACK} above
-it is called worse.
+is the processor's, the median of {repeats} runs, all sizes in turn; memory is the peak beyond what a process
+held that had trained once at the smallest size before, pages of files apart, each point in a process of its
+own whose allocator gives back what is freed. Exponents are fitted by least squares in log-log over the upper
+half of the sizes; the formula's is an upper bound, for what does not grow pulls the measured one down. More
+than {SLACK} above it is called worse.
 
 {exponents}
 
@@ -128,13 +125,12 @@ def figures(curve: Curve) -> dict[str, Any]:
 
 def measure(options: Options) -> Measured:
     """All axes; draws the figure."""
-    del options
-    curves = [curve(axis) for axis in AXES.values()]
+    curves = [curve(axis, options.repeats) for axis in AXES.values()]
     draw(
         [(each.axis, each.seconds, each.of_time) for each in curves],
         [(each.axis, each.mebibytes, each.of_memory) for each in curves],
     )
-    return Measured(describe(curves), {each.axis.name: figures(each) for each in curves})
+    return Measured(describe(curves, options.repeats), {each.axis.name: figures(each) for each in curves})
 
 
 SECTION = Section("growth", "Growth", measure)

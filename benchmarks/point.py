@@ -1,9 +1,10 @@
-"""One measured point of growth: a stage's training of its students for one epoch, on a tiny network.
+"""What growth is measured on: a stage's training of its students for one epoch, on a tiny network.
 
 ``python -m benchmarks.point AXIS VALUE`` prints its peak of memory in MiB. It has a process of its own.
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,17 +44,23 @@ def training(axis: Axis, value: int, folder: Path) -> Callable[[], None]:
     return train
 
 
-def seconds(axis: Axis, value: int, repeats: int) -> float:
-    """Processor seconds, the least of some runs, of the whole or of a step, as the axis has it."""
+def seconds(axis: Axis, repeats: int) -> list[float]:
+    """Processor seconds by value, the median of some runs, of the whole or of a step, as the axis has it.
+
+    All values in turn, again and again, so that a loud minute of the machine does not meet one of them alone.
+    """
     with tempfile.TemporaryDirectory() as name, torch_threads(THREADS):
-        train = training(axis, value, Path(name))
-        found = []
-        for _ in range(repeats):
-            start = now()
-            train()
-            found.append((now() - start).processor)
-    shape = axis.shape(value)
-    return min(found) / (shape.train / shape.student.batch if axis.per == "step" else 1)
+        trainings = [training(axis, value, Path(name) / str(value)) for value in axis.values]
+        rounds = [[_processor(train) for train in trainings] for _ in range(repeats)]
+    shapes = [axis.shape(value) for value in axis.values]
+    parts = [each.train / each.student.batch if axis.per == "step" else 1.0 for each in shapes]
+    return [statistics.median(own) / part for own, part in zip(zip(*rounds, strict=True), parts, strict=True)]
+
+
+def _processor(train: Callable[[], None]) -> float:
+    start = now()
+    train()
+    return (now() - start).processor
 
 
 def peak(axis: Axis, value: int) -> float:

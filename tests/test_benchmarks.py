@@ -5,7 +5,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from benchmarks import (
     imports,
     memory,
     parts,
+    point,
     precision,
     rate,
     run,
@@ -30,7 +31,7 @@ from benchmarks import (
     suite,
     systems,
 )
-from benchmarks.axes import AXES
+from benchmarks.axes import AXES, Axis
 from benchmarks.clock import Seconds, median
 from benchmarks.epochs import (
     Epoch,
@@ -230,8 +231,8 @@ def curves(power: float) -> list[growth.Curve]:
 
 
 def test_growth_says_plainly_what_is_worse() -> None:
-    assert "Nothing measured grows faster" in growth.describe(curves(1.0))
-    text = growth.describe(curves(1.5))
+    assert "Nothing measured grows faster" in growth.describe(curves(1.0), 5)
+    text = growth.describe(curves(1.5), 5)
     assert "Faster than their formulas grow: time with samples (1.50 instead of 1)" in text
     assert "time with D" not in text
 
@@ -245,9 +246,31 @@ def test_growth_figure(tmp_path: Path) -> None:
 
 
 def test_points_are_measured() -> None:
-    axis = AXES["seeds"]
-    assert seconds(axis, 1, repeats=1) > 0
+    axis = replace(AXES["seeds"], values=(1, 2))
+    once, twice = seconds(axis, repeats=1)
+    assert 0 < once < twice
     assert 0 <= peak(axis, 1) < 500
+
+
+def test_sizes_are_measured_in_turn_and_their_medians_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    # The second round meets a loud minute. A step of the batch axis is an eighth of a run.
+    costs = iter([8.0, 16.0, 80.0, 160.0, 8.8, 17.6])
+    clock = 0.0
+
+    def training(_axis: Axis, value: int, _folder: Path) -> Callable[[], None]:
+        def train() -> None:
+            nonlocal clock
+            taken.append(value)
+            clock += next(costs)
+
+        return train
+
+    monkeypatch.setattr(point, "training", training)
+    monkeypatch.setattr(point, "now", lambda: Seconds(0.0, clock))
+    found = seconds(replace(AXES["batch"], values=(32, 64)), repeats=3)
+    assert found == pytest.approx([1.1, 2.2])
+    assert taken == [32, 64] * 3
 
 
 def test_peak_sees_what_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
