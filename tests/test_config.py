@@ -540,6 +540,15 @@ def test_a_rule_across_sections_steps_over_refused_items() -> None:
         assert problems(data) == [f"{key} = -1: must be a finite number above 0 and at most 1"]
 
 
+def test_a_student_needs_a_loss() -> None:
+    none = "task_weight, sigma and gamma are all 0, which leaves no loss; raise one"
+    data = put(put(small(), f"{D}.student.sigma", 0.0), f"{D}.student.gamma", 0)
+    checked(data)
+    assert problems(put(data, f"{D}.student.task_weight", 0.0)) == [f"{D}.student: {none}"]
+    # What a definition takes away counts, too.
+    assert any(none in line for line in problems(put(data, "definitions.cmad.student", {"task_weight": 0.0})))
+
+
 def test_a_preset_that_is_wrong_in_itself_is_not_told_again_for_each_definition() -> None:
     (line,) = problems(put(small(), f"{D}.student.warmup", 999))
     assert line.startswith(f"{D}.student.warmup = 999: must be below epochs")

@@ -191,9 +191,14 @@ def _check_kept(preset: Preset) -> list[str]:
 
 def _check_student(student: Student, key: str) -> list[str]:
     warmup, epochs = student.warmup, student.epochs
+    problems = []
     if isinstance(warmup, int) and isinstance(epochs, int) and warmup >= epochs:
-        return [f"{key}.warmup = {warmup}: must be below epochs = {epochs}; weigh: none does without MAR"]
-    return []
+        problems.append(
+            f"{key}.warmup = {warmup}: must be below epochs = {epochs}; weigh: none does without MAR"
+        )
+    if student.task_weight == student.sigma == student.gamma == 0:
+        problems.append(f"{key}: task_weight, sigma and gamma are all 0, which leaves no loss; raise one")
+    return problems
 
 
 _RULES: Mapping[type, Callable[[Any, str], list[str]]] = {
