@@ -167,6 +167,26 @@ def test_a_full_disk_is_told_once_and_the_training_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_is_full_for_the_result_leaves_the_last_epoch(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_epochs: list[int]
+) -> None:
+    whole = train(world, "dropout", None)
+    write = torch.save
+
+    def full(content: dict[str, Any], path: Path) -> None:
+        if path.name == "done.pt":
+            raise OSError(28, "No space left on device")
+        write(content, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        assert same(train(world, "dropout", Place(tmp_path, "test")), whole)
+    trained_epochs.clear()
+    assert same(train(world, "dropout", Place(tmp_path, "test")), whole)
+    assert trained_epochs == []
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["done.pt"]
+
+
 def test_a_second_process_is_told_who_trains(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from cmad.training.scratch import Scratch, place\n"

@@ -74,7 +74,9 @@ class Place:
     def save_done(self, content: Mapping[str, Any]) -> None:
         """Keep a result, in place of the last epoch."""
         self._write(_DONE, content)
-        (self._folder / _EPOCH).unlink(missing_ok=True)
+        # Where there was no room for the result, the last epoch is all that the next run has to go on from.
+        if not self._full:
+            (self._folder / _EPOCH).unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self._folder / name
