@@ -249,6 +249,21 @@ def test_what_float16_cannot_hold_is_refused(encoder: Path, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_scaling_makes_too_large_for_float32_is_refused(encoder: Path, tmp_path: Path) -> None:
+    raw = make_words()
+    # Of the train frames alone a column is scaled, and this one hardly varies there.
+    audio = raw.streams["audio"]
+    train = int(audio.lengths[: raw.splits.count("train")].sum())
+    audio.features[:train, 0] = np.where(np.arange(train) % 2, 1e-3, -1e-3)
+    audio.features[-1, 0] = 3e38
+    with pytest.raises(
+        UserError, match=r"audio has a value of 3.03e\+41 once it is scaled, too large for float32; mend"
+    ) as caught:
+        store_of(raw, frozen(encoder), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_text_settings_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"preprocess.text: null, but the data come as raw text; set encoder"):
         store_of(make_words(), PARAMS, tmp_path)

@@ -286,6 +286,26 @@ def test_a_loss_that_is_not_finite_is_named(demo: World) -> None:
         demo.train("dropout", optimiser=wild, epochs=6)
 
 
+def test_outputs_that_are_not_finite_are_named(demo: World) -> None:
+    # One step an epoch: the loss is that of the weights before it, and weights of 10^16 are finite.
+    wild = replace(demo.preset.student.optimiser, learning_rate=1e16, clip=None)
+    batch = len(demo.store.splits["train"])
+    with pytest.raises(UserError, match="the network's outputs are not finite, its weights"):
+        demo.train("dropout", optimiser=wild, epochs=1, batch=batch)
+
+
+def test_an_epoch_is_not_chosen_by_a_score_without_a_bound(demo: World) -> None:
+    dev = demo.store.splits["dev"]
+    labels = np.where(np.arange(len(dev)) == np.flatnonzero(dev.complete)[0], 1e20, dev.labels)
+    store = replace(
+        demo.store,
+        splits={**demo.store.splits, "dev": replace(dev, labels=labels.astype(np.float32))},
+    )
+    teacher = replace(demo.preset.teacher, select="dev_mse", epochs=1)
+    with pytest.raises(UserError, match="test: dev gives no score to choose an epoch by"):
+        train_teacher(store, demo.preset.network, teacher, 0, "test", CPU)
+
+
 def test_methods_get_a_student_that_depends_on_the_seed_alone(demo: World) -> None:
     def start(seed: int) -> torch.Tensor:
         preset, store, teacher = demo.preset, demo.store, demo.teacher

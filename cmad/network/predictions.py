@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cmad.combinations import COMBINATIONS, MASKS, contained
+from cmad.errors import UserError
 from cmad.network.network import Network
 from cmad.store.batches import collate
 from cmad.store.store import Split
@@ -33,6 +35,20 @@ def _chunks(count: int, size: int) -> Iterator[NDArray[np.int64]]:
         yield np.arange(start, min(start + size, count))
 
 
+def _finite(outputs: Tensor) -> NDArray[np.float32]:
+    """Outputs of a batch as they are.
+
+    Raises:
+        UserError: one of them is not finite.
+    """
+    if not outputs.isfinite().all():
+        raise UserError(
+            "the network's outputs are not finite, its weights having grown too large; "
+            "lower optimiser.learning_rate or set optimiser.clip"
+        )
+    return outputs.cpu().numpy()
+
+
 @torch.no_grad()
 def predict_combinations(
     network: Network,
@@ -44,6 +60,9 @@ def predict_combinations(
     """Evaluate combinations, all seven unless told; each (sample, modality) pair is encoded once.
 
     Leaves the network in the mode (train or eval) in which it came.
+
+    Raises:
+        UserError: an output is not finite.
     """
     training = network.training
     network.eval()
@@ -59,7 +78,7 @@ def predict_combinations(
             output = network.fuse(encoded, mask)
             chosen = rows[possible[:, j]]
             representation[j, chosen] = output.representation.cpu().numpy()[possible[:, j]]
-            outputs[j, chosen] = output.outputs.cpu().numpy()[possible[:, j]]
+            outputs[j, chosen] = _finite(output.outputs)[possible[:, j]]
     network.train(training)
     return Predictions(representation, outputs)
 
@@ -79,6 +98,9 @@ def predict_dropped(
 
     Args:
         numbers: by modality, ``cmad.store.batches.frame_numbers`` of the split.
+
+    Raises:
+        UserError: an output is not finite.
     """
     training = network.training
     network.eval()
@@ -87,6 +109,6 @@ def predict_dropped(
     full = torch.ones(1, 3, dtype=torch.bool, device=device)
     for rows in _chunks(len(split), batch):
         encoded = network.encode(collate(split, rows, split.has[rows], device, kept))
-        outputs[rows] = network.fuse(encoded, full.expand(len(rows), 3)).outputs.cpu().numpy()
+        outputs[rows] = _finite(network.fuse(encoded, full.expand(len(rows), 3)).outputs)
     network.train(training)
     return outputs

@@ -77,7 +77,7 @@ def write_modality(
         path: the ``.npy`` file to write.
 
     Raises:
-        UserError: a value is too large for float16.
+        UserError: a value is too large for the file's numbers.
     """
     rows = first_frames(placement, order, longest)
     zero = rows == ZERO
@@ -86,11 +86,9 @@ def write_modality(
     for block, bad in blocks(stream, np.where(zero, 0, rows)):
         empty = zero[start : start + len(block)]
         scaled = np.where(scaling.constant | empty[:, None], 0.0, (block - scaling.shift) / scaling.scale)
-        if half and np.abs(scaled).max(initial=0) > np.finfo(np.float16).max:
-            raise UserError(
-                f"preprocess.half: {path.stem} has a value of {np.abs(scaled).max():.3g}, too large for "
-                f"float16; take {path.stem} out of half, or put it into standardise"
-            )
+        largest = np.abs(scaled).max(initial=0)
+        if largest > np.finfo(target.dtype).max:
+            raise UserError(_too_large(path.stem, largest, half))
         target[start : start + len(block)] = scaled
         start += len(block)
         non_finite += bad
@@ -104,6 +102,18 @@ def write_modality(
         non_finite=non_finite,
         constant=int(scaling.constant.sum()),
         cut=placement.offered - len(kept),
+    )
+
+
+def _too_large(modality: str, value: float, half: bool) -> str:
+    if half:
+        return (
+            f"preprocess.half: {modality} has a value of {value:.3g}, too large for float16; "
+            f"take {modality} out of half, or put it into standardise"
+        )
+    return (
+        f"preprocess: {modality} has a value of {value:.3g} once it is scaled, too large for float32; "
+        f"mend the raw data, or take {modality} out of standardise"
     )
 
 

@@ -121,7 +121,7 @@ def fit(
                 "lower optimiser.learning_rate or set optimiser.clip"
             )
         score, judged = judge(epoch)
-        if np.isnan(score):
+        if not np.isfinite(score):
             raise UserError(
                 f"{plan.label}: dev gives no score to choose an epoch by; "
                 "give dev samples with labels other than 0, or change select"
