@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cmad.errors import UserError
+from cmad.errors import UserError, of_system
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of a pipe has seen enough; without this Python complains again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.exit(f"error: {of_system(error)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """What all stages share: their command line, where things stand, and how they fail."""
 
 import argparse
-import errno
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cmad.errors import UserError
+from cmad.errors import UserError, of_system
 from cmad.files import whole_file
 
 PARAMS = Path("params.yaml")
@@ -19,7 +18,6 @@ RAW = Path("data/raw")
 REPORTS = Path("reports")
 # Wall times differ from run to run, so they stay out of everything that is tracked.
 TIMES = Path("data/times")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(stage: str, run: Callable[..., None], *arguments: str) -> None:
@@ -43,9 +41,7 @@ def main(stage: str, run: Callable[..., None], *arguments: str) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        sys.exit(f"error: {error.filename or Path.cwd()}: no space left on the disk; make room and run again")
+        sys.exit(f"error: {of_system(error)}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         # Leave without running exit handlers of libraries that may hang; files are whole or absent.

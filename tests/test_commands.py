@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.generators.feature_folder import read_rows, write_feature_folder, write_samples
-from tests.project import Params, make_project, run, small_params, write_params
+from tests.project import ROOT, Params, make_project, run, small_params, write_params
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,51 @@ def test_evaluation_of_a_missing_student(project: Path) -> None:
     assert "students/tea/seed-0.pt: no such checkpoint" in line
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_a_file_where_a_folder_is_to_be(project: Path) -> None:
+    (project / "data/times").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(project / "data/runs/demo/students")
+    (project / "data/runs/demo/students").write_text("mine")
+    line = fail(project, "stages.student", "demo", "cmad")
+    assert "data/runs/demo/students: " in line
+    assert "; mend that and run again" in line
+
+
+def test_a_command_that_cannot_write_says_so(tmp_path: Path) -> None:
+    write_feature_folder(tmp_path / "raw")
+    (tmp_path / "mine").write_text("text")
+    given = ("cmad", "inspect", str(tmp_path / "raw"), "--out", str(tmp_path / "mine" / "found"))
+    output = run(ROOT, sys.executable, "-m", *given, status=1)
+    assert output.splitlines()[-1].startswith(f"error: {tmp_path / 'mine'}")
+    assert "Traceback" not in output
+
+
+_DIGEST = """
+import hashlib
+import stages
+import numpy as np
+rows = np.random.default_rng(0).normal(size=(700, 400))
+print(hashlib.sha256(np.linalg.svd(rows)[0].tobytes()).hexdigest())
+"""
+
+
+def test_numpy_computes_on_one_thread_whatever_the_machine_has() -> None:
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST], env=free | extra, cwd=ROOT, check=True, capture_output=True
+        ).stdout
+        for extra in ({}, {"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "4"})
+    }
+    assert len(found) == 1
+
+
 def files(project: Path) -> set[Path]:
     """All but those of the scratch, which are there to be gone on from."""
     scratch = project / ".dvc/tmp/cmad"
     return {p for p in project.rglob("*") if p.is_file() and scratch not in p.parents}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_stage_leaves_nothing_half_written(
     project: Path, sent: signal.Signals, status: int

@@ -257,6 +257,20 @@ def test_a_teacher_may_be_a_difference(world: TokenWorld, tmp_path: Path) -> Non
         torch.testing.assert_close(value, world.teacher.state_dict()[name], rtol=0, atol=1e-5)
 
 
+def test_a_teacher_that_may_not_be_read_is_named(
+    world: TokenWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.folder / "teacher" / "seed-0.pt"
+
+    def refused(_: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("cmad.teachers.teachers.sha256", refused)
+    existing = ExistingTeacher(str(path), "0" * 64)
+    with pytest.raises(UserError, match=r"seed-0\.pt cannot be read \(Permission denied\)"):
+        make_teachers(recipe_of(world, existing), world.folder / "store", tmp_path / "teacher", "test")
+
+
 def test_a_teacher_that_does_not_fit_is_refused_by_what_differs(world: TokenWorld, tmp_path: Path) -> None:
     path = world.folder / "teacher" / "seed-0.pt"
     right = ExistingTeacher(str(path), sha256(path))

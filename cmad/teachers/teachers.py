@@ -133,7 +133,10 @@ def existing_teacher(
     path, where = Path(existing.path), "teacher.checkpoint"
     if not path.is_file():
         raise UserError(f"{where}.path: there is no file {path}; mend the path, or set {where}: null")
-    digest = sha256(path)
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise UserError(f"{where}.path: {path} cannot be read ({error.strerror})") from None
     if digest != existing.sha256:
         raise UserError(
             f"{where}: the SHA-256 of {path} is {digest}, not {existing.sha256}; "
