@@ -2,7 +2,7 @@
 # make quick       set up, a first report in build/quick: CMAD, TEA and dropout with one seed
 # make test        set up, run the tests
 # make long        run the tests that have stages run for them alone, as CI does too (about 5 minutes)
-# make soak        run what takes too long for both (about 25 minutes), leave the outcome in reports/soak.md
+# make soak        run what takes too long for both (about 15 minutes), leave the outcome in reports/soak.md
 # make text        add the encoder of raw text
 # make benchmark   speed, memory and their growth, against a plain dense implementation (20 to 40 minutes)
 

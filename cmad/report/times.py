@@ -62,7 +62,8 @@ def times(of: Sequence[Cells], seconds: Mapping[str, Mapping[str, float]]) -> tu
     blocks: list[Block] = [
         Heading(1, "Training times"),
         "Seconds of a row's training stage, all its models and seeds together, with their evaluation on dev, "
-        "when it last ran on this machine. Where several stages run at once, each takes longer. "
+        "when it last ran on this machine, without what it found kept of an earlier run. Where several "
+        "stages run at once, each takes longer. "
         f'"{UNKNOWN}" is what has no time, for it did not run here.',
     ]
     for cells in of:
