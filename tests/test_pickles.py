@@ -79,6 +79,21 @@ def test_plain_data_come_back(tmp_path: Path, protocol: int) -> None:
     assert through(tmp_path, content, protocol) == content
 
 
+def test_large_arrays_of_either_byte_order_come_back(tmp_path: Path) -> None:
+    # More than any file may make beyond its size.
+    array = np.arange(3_000_000, dtype=">f8")
+    swapped, native = through(tmp_path, [array, array.astype("<f8")], 4)
+    np.testing.assert_array_equal(swapped, array)
+    np.testing.assert_array_equal(native, array)
+
+
+def test_references_to_one_content_that_numpy_shares_are_no_copies(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(references("<f8", 40, scalars=False))
+    arrays = load(path)
+    assert len({array.__array_interface__["data"][0] for array in arrays}) == 1
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_an_array_met_twice_is_one(tmp_path: Path, protocol: int) -> None:
     array = np.arange(100.0)
@@ -134,6 +149,18 @@ class Reduce:
 
     def __reduce__(self) -> Any:
         return (self.call, self.args) if self.state is None else (self.call, self.args, self.state)
+
+
+def references(dtype: str, count: int, scalars: bool) -> bytes:
+    """A pickle of many arrays or scalars of one type, all of whose content is one string of bytes."""
+    of = np.dtype(dtype)
+    raw = ("😀".encode("utf-32-le") * (1 << 18))[: of.itemsize if scalars else None]
+    if scalars:
+        scalar = np.float64(1).__reduce__()[0]
+        return pickle.dumps([Reduce(scalar, of, raw) for _ in range(count)])
+    pending = np.zeros(1).__reduce__()[0]
+    state = (1, (len(raw) // of.itemsize,), of, False, raw)
+    return pickle.dumps([Reduce(pending, np.ndarray, (0,), b"b", state=state) for _ in range(count)])
 
 
 class Plain:
@@ -250,6 +277,11 @@ PROGRAMS: dict[str, tuple[bytes, str]] = {
         + b"l.",
         "unpacks to far more",
     ),
+    # A megabyte that stands in the file once, and that numpy copies each time.
+    "byte-swapped arrays without end": (references(">f8", 40, scalars=False), "unpacks to far more"),
+    "byte-swapped texts without end": (references(">U4", 40, scalars=False), "unpacks to far more"),
+    "scalars of bytes without end": (references("S999999", 40, scalars=True), "unpacks to far more"),
+    "scalars of text without end": (references("U250000", 40, scalars=True), "unpacks to far more"),
     "containers without end": (b"(" + b"}" * 3_000_000 + b"l.", "unpacks to far more"),
     "no stop": (b"]", "ends too early"),
     "unknown instruction": (b"\xff.", "not a whole pickle"),

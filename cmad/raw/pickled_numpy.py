@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 # b1, i4, u8, f4, c16, O, S5, U12: no structured, void or date types.
 _CODE = re.compile(r"b1|[iu][1248]|f(2|4|8)|c(8|16)|O8?|[SU][0-9]{1,6}")
 _MOST_AXES = 8
+# numpy copies contents up to this size, and shares most of the larger ones.
 _SMALL = 256
 # A tuple is hashed anew each time that it is a key, and a pickle may refer to one again and again.
 _LONGEST_KEY = 8
@@ -109,7 +110,9 @@ def set_array(array: NDArray[Any], state: Any, budget: Budget) -> None:
         budget.spend(8 * count)
         content: Any = raw
     else:
-        content = _content(raw, count * dtype.itemsize, f"{dtype} {list(shape)}", budget)
+        # numpy puts the bytes in the machine's order, in a copy.
+        copied = not dtype.isnative
+        content = _content(raw, count * dtype.itemsize, f"{dtype} {list(shape)}", budget, copied)
     # mypy wants numpy's bool here, numpy itself Python's.
     array.__setstate__((1, shape, dtype, bool(columns_first), content))  # type: ignore[arg-type]
 
@@ -130,7 +133,16 @@ def _count(shape: Any, budget: Budget) -> int:
     return math.prod(shape)
 
 
-def _content(raw: Any, size: int, what: str, budget: Budget) -> bytes:
+def _content(raw: Any, size: int, what: str, budget: Budget, copied: bool = False) -> bytes:
+    """The bytes of an array or scalar, which may stand in the file once and be referred to many times.
+
+    Args:
+        raw: of the file.
+        size: bytes that it must have.
+        what: for messages.
+        budget: of the file.
+        copied: whether numpy copies contents of any size, instead of sharing large ones.
+    """
     # Strings of Python 2 that happen to be ASCII come as str.
     if isinstance(raw, str) and raw.isascii():
         budget.spend(len(raw))
@@ -138,8 +150,7 @@ def _content(raw: Any, size: int, what: str, budget: Budget) -> bytes:
     if type(raw) is not bytes or len(raw) != size:
         given = f"{len(raw)} bytes" if isinstance(raw, bytes) else type(raw).__name__
         raise RefusedError(f"holds an array {what} with {given} of content instead of {size} bytes")
-    if size <= _SMALL:
-        # numpy copies small contents and shares large ones.
+    if copied or size <= _SMALL:
         budget.spend(size)
     return raw
 
@@ -160,7 +171,7 @@ def _scalar(args: tuple[Any, ...], budget: Budget) -> Any:
     if len(args) != 2 or not isinstance(args[0], DtypeOf) or args[0].dtype.hasobject:
         raise RefusedError("holds a scalar that numpy does not write")
     dtype = args[0].dtype
-    raw = _content(args[1], dtype.itemsize, f"scalar {dtype}", budget)
+    raw = _content(args[1], dtype.itemsize, f"scalar {dtype}", budget, copied=True)
     return np.frombuffer(raw, dtype)[0] if dtype.itemsize else dtype.type()
 
 
