@@ -25,6 +25,7 @@ from tests.generators.feature_folder import (
     write_feature_folder,
     write_samples,
 )
+from tests.generators.mag import make_mag, write_mag
 from tests.project import ROOT
 
 KINDS: tuple[Kind, ...] = ("regression", "classes", "binary")
@@ -230,6 +231,15 @@ def test_what_is_wrong_is_one_line_and_status_1(tmp_path: Path) -> None:
     done = run("inspect", str(folder), "--out", str(tmp_path / "out"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "vision.npz" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", ["classes", "binary"])
+def test_a_task_that_the_layout_never_has_is_one_line(tmp_path: Path, task: str) -> None:
+    path = write_mag(tmp_path / "x.pkl", make_mag())
+    done = run("inspect", str(path), "--task", task, "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(f"error: {path}: the labels of a MAG file are never of a {task} task; ")
     assert not (tmp_path / "out").exists()
 
 

@@ -14,6 +14,7 @@ from cmad.inspection.inspect import TEXT, inspect
 from cmad.inspection.look import look
 from cmad.inspection.markdown import gist
 from cmad.inspection.opening import open_raw
+from cmad.raw.layouts import TITLES, Layout
 from cmad.task import Kind
 from tests.generators.cherma import write_cherma
 from tests.generators.hkt import make_hkt, write_hkt
@@ -23,7 +24,7 @@ from tests.generators.mult import make_mult, write_mult
 
 Name = Literal["iemocap", "mosei"]
 NAMES: tuple[Name, ...] = ("iemocap", "mosei")
-Case = tuple[str, Kind, str, str, Callable[[Path], Path]]
+Case = tuple[Layout, Kind, str, str, Callable[[Path], Path]]
 CASES: dict[str, Case] = {
     "mosei": ("mag", "regression", "words", "CMU-MOSEI", lambda p: write_mag(p, make_mag())),
     "mosi": ("mag", "regression", "words", "CMU-MOSI", lambda p: write_mag(p, make_mag(vision=47))),
@@ -73,6 +74,38 @@ def test_ids_that_stand_more_than_once_are_told(tmp_path: Path) -> None:
     records = json.loads((folder / "dev.json").read_text(encoding="utf-8"))
     (folder / "dev.json").write_text(json.dumps([*records, records[0]]), encoding="utf-8")
     assert open_raw(folder).raw.repeated_ids == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "possible"),
+    [
+        ("mosei", "classes", "regression"),
+        ("mosei", "binary", "regression"),
+        ("iemocap", "classes", "regression or binary"),
+        ("aligned_50", "binary", "regression or classes"),
+        ("mustard", "regression", "classes"),
+        ("mustard", "binary", "classes"),
+        ("cherma", "regression", "classes"),
+        ("cherma", "binary", "classes"),
+    ],
+)
+def test_a_task_that_the_layout_never_has_is_refused(
+    tmp_path: Path, name: str, kind: Kind, possible: str
+) -> None:
+    path = tmp_path / "x.pkl"
+    layout, *_, write = CASES[name]
+    write(path)
+    with pytest.raises(UserError) as caught:
+        open_raw(path, kind=kind)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: the labels of {TITLES[layout]} are never of a {kind} task; ")
+    assert message.endswith(f"give --task {possible}, or leave it out")
+    assert message.isprintable()
+
+
+def test_a_less_likely_task_is_opened_where_it_is_asked_for(tmp_path: Path) -> None:
+    opened = open_raw(write_mmsa(tmp_path / "x.pkl", make_mmsa()), kind="classes")
+    assert look(opened.raw, opened.kind).names == ("Negative", "Neutral", "Positive")
 
 
 @pytest.mark.parametrize("name", CASES)

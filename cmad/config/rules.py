@@ -30,7 +30,7 @@ _FEATURES = ("demo", "mult", "cherma")
 _WORDS = ("mag", "hkt")
 _NO_CONTEXT = ("mag", "mmsa")
 # What the labels of each published layout can be.
-_TASKS: Mapping[str, tuple[str, ...]] = {
+TASKS: Mapping[str, tuple[str, ...]] = {
     "mag": ("regression",),
     "mult": ("regression", "binary"),
     "mmsa": ("regression", "classes"),
@@ -86,8 +86,8 @@ def _check_file(preprocess: Preprocess, key: str) -> list[str]:
 def _check_layout(preprocess: Preprocess, key: str) -> list[str]:
     name, task, text = preprocess.format, preprocess.task, preprocess.text
     problems = []
-    if isinstance(task, str) and task not in _TASKS.get(name, (task,)):
-        problems.append(f"{key}.task = {task}: must be {' or '.join(_TASKS[name])} for format {name}")
+    if isinstance(task, str) and task not in TASKS.get(name, (task,)):
+        problems.append(f"{key}.task = {task}: must be {' or '.join(TASKS[name])} for format {name}")
     if name in _FEATURES and isinstance(text, Text):
         problems.append(f"{key}.text: must be null for format {name}, whose language comes as features")
     if name in _WORDS and text is None:

@@ -4,14 +4,15 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmad.config.rules import TASKS
 from cmad.config.schema import PerModality, Preprocess, Text
 from cmad.errors import UserError
-from cmad.raw.layouts import Layout, pickles_in, recognise
+from cmad.raw.layouts import TITLES, Layout, pickles_in, recognise
 from cmad.raw.raw_data import RawData
 from cmad.raw.read import read
 from cmad.task import Kind
 
-# The kinds of labels that a layout can hold, the likelier first.
+# The kinds of labels to try where none is asked for, the likelier first.
 _KINDS: dict[str, tuple[Kind, ...]] = {
     "mag": ("regression",),
     "mmsa": ("regression",),
@@ -51,12 +52,13 @@ def open_raw(path: Path, layout: Layout | None = None, kind: Kind | None = None)
         kind: of the task, instead of the likely one.
 
     Raises:
-        UserError: nothing is there, or it cannot be read.
+        UserError: nothing is there, it cannot be read, or its labels cannot be of this kind.
     """
     path = _the_one_pickle(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; python -m cmad data lists where to get what")
     layout = layout or recognise(path)
+    _check_kind(path, layout, kind)
     kinds = (kind,) if kind else _KINDS.get(layout) or (_folder_kind(path / "samples.csv"),)
     refused: list[UserError] = []
     for each in kinds:
@@ -66,6 +68,16 @@ def open_raw(path: Path, layout: Layout | None = None, kind: Kind | None = None)
             refused.append(error)
     # That the labels are of another task says nothing where that one was tried too.
     raise next((error for error in refused if _OTHER_TASK not in str(error)), refused[-1])
+
+
+def _check_kind(path: Path, layout: Layout, kind: Kind | None) -> None:
+    """Refuse what a published layout never holds; its reader would take the labels for what they are not."""
+    possible = TASKS.get(layout)
+    if kind and possible and kind not in possible:
+        raise UserError(
+            f"{path}: the labels of {TITLES[layout]} are never of a {kind} task; "
+            f"give --task {' or '.join(possible)}, or leave it out"
+        )
 
 
 def _the_one_pickle(path: Path) -> Path:
