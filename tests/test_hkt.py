@@ -129,6 +129,19 @@ def test_a_bad_sample_is_named_or_left_out(tmp_path: Path, name: str) -> None:
     assert len(raw.ids) == len(items(content)) - 1
 
 
+@pytest.mark.parametrize("name", [10**5000, -(10**200), ["x", 10**5000]], ids=["long", "negative", "part"])
+def test_an_id_of_too_many_digits_is_a_bad_sample(tmp_path: Path, name: Any) -> None:
+    content = make_hkt()
+    put("dev", 1, part("a", 1), part([], 0), name=name)(content)
+    path = write_hkt(tmp_path / "x.pkl", content)
+    with pytest.raises(UserError) as caught:
+        read_hkt(tmp_path)
+    assert str(caught.value).startswith(f"{path}: dev sample 1: id is a number of more than 200 digits; ")
+    raw = read_hkt(tmp_path, skip_bad=True)
+    assert raw.skipped == {"id is too long": 1}
+    assert len(raw.ids) == len(items(content)) - 1
+
+
 def test_one_class_in_train_is_refused(tmp_path: Path) -> None:
     content = make_hkt()
     content["train"] = [(own, context, name, 1) for own, context, name, _ in content["train"]]

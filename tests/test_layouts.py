@@ -226,6 +226,7 @@ STRANGE: tuple[Any, ...] = (
     b"\xff",
     -1,
     10**400,
+    10**5000,
     1e300,
     float("nan"),
     1j,

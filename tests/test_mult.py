@@ -203,6 +203,21 @@ def test_a_label_that_is_not_one_hot(tmp_path: Path, value: Any) -> None:
         np.testing.assert_array_equal(frames, rows[old][len(rows[old]) - len(frames) :])
 
 
+def test_an_id_of_too_many_digits_is_a_bad_sample(tmp_path: Path) -> None:
+    content = make_mult()
+    ids: Any = [f"x{i}" for i in range(6)]
+    # What stands deeper than the parts of an id is not looked at.
+    ids[1], ids[2] = [10**5000, "0.0"], [[10**5000], "y"]
+    put("valid", "id", ids)(content)
+    path = write_mult(tmp_path / "x.pkl", content)
+    with pytest.raises(UserError) as caught:
+        read_mult(tmp_path)
+    assert str(caught.value).startswith(f"{path}: dev sample 1: id is a number of more than 200 digits; ")
+    raw = read_mult(tmp_path, skip_bad=True)
+    assert raw.skipped == {"id is too long": 1}
+    assert (raw.ids[12:14], raw.groups[13]) == (["x0", "y"], "")
+
+
 def test_a_score_out_of_range(tmp_path: Path) -> None:
     content = make_mult("mosei")
     content["test"]["labels"][2] = -3.2

@@ -104,7 +104,8 @@ def _groups(table: dict[str, Any], kept: NDArray[np.bool_]) -> list[str]:
 def _video(name: Any) -> str:
     if isinstance(name, np.ndarray):
         name = name.reshape(-1)[:2].tolist()
-    return as_name(name[0]) if isinstance(name, list | tuple) and len(name) > 1 else ""
+    # As a list of one: what is no part of the id is no video either.
+    return as_name(name[:1]) if isinstance(name, list | tuple) and len(name) > 1 else ""
 
 
 def _rows(table: dict[str, Any]) -> dict[str, Rows]:

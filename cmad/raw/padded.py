@@ -176,22 +176,24 @@ def usable(
     found = Usable({}, [], [], [])
     for split in SPLITS:
         found.kept[split] = np.ones(sizes[split], dtype=np.bool_)
-        ids = names(tables, split, sizes[split], skips.path)
+        ids = _ids(tables, split, sizes[split], skips.path)
         for i, value in enumerate(column(tables, split, key, sizes[split], skips.path)):
+            name = ""
             try:
+                name = as_name(ids[i])
                 found.labels.append(label(split, i, value))
             except BadSampleError as bad:
-                skips.leave_out(split, i, ids[i], bad)
+                skips.leave_out(split, i, name, bad)
                 found.kept[split][i] = False
             else:
-                found.ids.append(ids[i])
+                found.ids.append(name)
                 found.splits.append(split)
     skips.check_splits(found.splits)
     return found
 
 
-def names(tables: Tables, split: str, size: int, path: Path) -> list[str]:
-    """The ids of a split, empty where the file has none."""
+def _ids(tables: Tables, split: str, size: int, path: Path) -> list[Any]:
+    """The ids of a split as they stand in the file, None where it has none."""
     if tables[split].get("id") is None:
-        return [""] * size
-    return [as_name(value) for value in column(tables, split, "id", size, path)]
+        return [None] * size
+    return column(tables, split, "id", size, path)

@@ -18,6 +18,8 @@ _HIGHEST = 3 + 1e-6
 # Lists in lists that a label may hide in; a pickle can hold a list that holds itself.
 _DEEPEST = 4
 _MOST_PARTS = 8
+# Digits of a number that is an id; Python refuses to write out very many.
+_MOST_DIGITS = 200
 # MAG writes video[clip] or video_clip, MMSA video$_$clip.
 _SEGMENT = re.compile(r"(?s)(.+?)(?:\$_\$[^$]*|\[\d+\]|_\d+)")
 
@@ -128,6 +130,9 @@ def as_name(value: Any) -> str:
 
     Returns:
         "" for what is no name.
+
+    Raises:
+        BadSampleError: a number of more than 200 digits.
     """
     if isinstance(value, np.ndarray):
         value = value.reshape(-1)[:_MOST_PARTS].tolist()
@@ -140,6 +145,8 @@ def as_name(value: Any) -> str:
         value = int(value)
     if not isinstance(value, str | int | float | np.number) or isinstance(value, bool):
         return ""
+    if isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
+        raise BadSampleError("id is too long", f"id is a number of more than {_MOST_DIGITS} digits")
     text = str(value)[:200].encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c.isprintable() else "_" for c in text).strip()
 

@@ -44,7 +44,7 @@ class WordLayout:
 
     Attributes:
         layout: its name.
-        name: item to id.
+        name: item to id; raises BadSampleError.
         sample: item and id to sample; raises BadSampleError.
         classes: names of the classes, empty for scores.
     """
@@ -102,8 +102,9 @@ def _samples(path: Path, layout: WordLayout, skips: Skips) -> tuple[list[str], l
         for index, item in enumerate(items):
             # The list lets go of what is no longer needed of the item.
             items[index] = None
-            name = layout.name(item)
+            name = ""
             try:
+                name = layout.name(item)
                 found.append((split, index, layout.sample(item, name)))
             except BadSampleError as bad:
                 skips.leave_out(split, index, name, bad)
