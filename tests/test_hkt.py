@@ -103,6 +103,18 @@ BAD: dict[str, tuple[Spoil, str]] = {
         put("dev", 1, ("a", np.zeros((1, 371)), np.zeros((1, 81)), []), part([], 0)),
         "vision has 371 columns, HKT's files 91 (371 and 81 are the raw SDK release, another format)",
     ),
+    "context of a number": (
+        put("dev", 1, part("a", 1), (["b"], [np.array(1.0)], [np.array(1.0)], [])),
+        "audio of the context is float64 [], not numbers [words, columns]",
+    ),
+    "context of a number and a row": (
+        put("dev", 1, part("a", 1), (["b"], *([np.zeros(d), np.array(1.0)] for d in (VISION, AUDIO)), [])),
+        "audio of the context is float64 [81], not numbers [words, columns]",
+    ),
+    "text among the context's rows": (
+        put("dev", 1, part("a", 1), (["b c"], *([np.zeros((1, 1)), np.array([["x"]])],) * 2, [])),
+        "audio of the context is <U1 [1, 1], not numbers [words, columns]",
+    ),
     "label 2": (put("dev", 1, part("a", 1), part([], 0), label=2), "label 2 is neither 0 nor 1"),
     "label 0.5": (put("dev", 1, part("a", 1), part([], 0), label=0.5), "label 0.5 is neither 0 nor 1"),
     "white space alone": (put("dev", 1, part(" \n", 0), part([], 0)), "sample has no words"),

@@ -239,6 +239,7 @@ STRANGE: tuple[Any, ...] = (
     _cycle(),
     [1.0, 2.0],
     np.array(1.0),
+    [np.array(1.0), np.zeros(2)],
     np.array("x"),
     np.zeros(0),
     np.zeros((0, 0, 0)),

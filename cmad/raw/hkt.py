@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cmad.config.schema import Preprocess
 from cmad.raw.published import BadSampleError, as_name, as_number, as_text
 from cmad.raw.raw_data import RawData, Words
-from cmad.raw.word_samples import WordLayout, WordSample, frames, read_words
+from cmad.raw.word_samples import WordLayout, WordSample, check_frames, frames, read_words
 
 # The columns that HKT takes, of how many: action units and shape of the face; COVAREP's first 60.
 COLUMNS = {"vision": slice(55, 91), "audio": slice(0, 60)}
@@ -78,6 +78,8 @@ def _both(context: Any, own: Any, context_words: int, own_words: int, modality: 
     if isinstance(context, list | tuple) and context and all(isinstance(c, np.ndarray) for c in context):
         # Some copies keep one array per sentence.
         rows = [c for c in context if c.size]
+        for each in rows:
+            check_frames(each, f"{modality} of the context")
         if len({c.shape[1:] for c in rows}) > 1:
             raise BadSampleError(
                 f"{modality} is no array of frames", f"{modality} of the context varies in width"

@@ -135,16 +135,29 @@ def frames(value: Any, words: int, modality: str) -> NDArray[Any]:
     array = np.asarray(value)
     if array.size == 0:
         return np.empty((0, 0), dtype=np.float32)
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise BadSampleError(
-            f"{modality} is no array of frames",
-            f"{modality} is {array.dtype} {list(array.shape)}, not numbers [words, columns]",
-        )
+    check_frames(array, modality)
     if len(array) != words:
         raise BadSampleError(
             f"{modality} and words differ in number", f"{modality} has {len(array)} rows for {words} words"
         )
     return array
+
+
+def check_frames(array: NDArray[Any], modality: str) -> None:
+    """Refuse an array that is none of numbers [words, d].
+
+    Args:
+        array: of the file.
+        modality: for messages.
+
+    Raises:
+        BadSampleError: it has another type or other axes.
+    """
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise BadSampleError(
+            f"{modality} is no array of frames",
+            f"{modality} is {array.dtype} {list(array.shape)}, not numbers [words, columns]",
+        )
 
 
 def _width(arrays: list[NDArray[Any]]) -> int:
