@@ -1,7 +1,8 @@
 """The paired bootstrap against a plain loop, known standard errors and simulated truth."""
 
 from itertools import product
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,10 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cmad.config.schema import Evaluate
+from cmad.entries import entries
+from cmad.evaluation.evaluate import difference_table
+from cmad.evaluation.predict import Predicted
 from cmad.scores import bootstrap
 from cmad.scores.bootstrap import COMPARED, averages, draw_resamples, holm, paired_difference, sign_flip_p
 from cmad.scores.metrics import scores
+from cmad.store.store import Store
 from cmad.task import Task
+from tests.generators.splits import make_split
 
 REGRESSION = Task("regression")
 THREE = Task("classes", ("a", "b", "c"))
@@ -228,6 +235,21 @@ def test_least_sign_flip_p() -> None:
     for size in (0, 25):
         with pytest.raises(ValueError, match="seeds"):
             sign_flip_p(np.ones(size))
+
+
+@pytest.mark.parametrize(("seeds", "tested"), [(8, False), (9, True), (24, True), (25, False)])
+def test_systems_are_tested_where_all_flips_can_be_listed(seeds: int, tested: bool) -> None:
+    rng = np.random.default_rng(6)
+    split = make_split(np.ones((12, 3), np.int64), 6, THREE)
+    store = cast(Store, SimpleNamespace(task=THREE, splits={"test": split}))
+    names = ("cmad", "dropout", "tea")
+    drawn = {name: rng.normal(size=(seeds, 7, 12, 3)).astype(np.float32) for name in names}
+    predicted = {name: Predicted(of, of[:, :1], [], [], [], 1) for name, of in drawn.items()}
+    found = difference_table(store, predicted, entries(names, (), ()), Evaluate((0.5,), 0, 8, 100, 0.95))
+    assert len(found) == 2 * len(COMPARED)
+    assert found["difference"].notna().all()
+    for column in ("p", "p_holm"):
+        assert found[found[column].notna()]["variant"].tolist() == ["tea"] * len(COMPARED) * tested
 
 
 def test_holm() -> None:

@@ -187,8 +187,8 @@ def make_tree(
 
 
 def p_values(row: Entry, seeds: tuple[int, ...]) -> tuple[float, float]:
-    """p and p_holm: only of systems, and only with enough seeds."""
-    tested = len(seeds) >= 9 and (row.system is not None or row.name == "tea")
+    """p and p_holm: only of systems, and only with enough seeds and not too many."""
+    tested = 9 <= len(seeds) <= 24 and (row.system is not None or row.name == "tea")
     return (2 / 512, 6 / 512) if tested else (float("nan"), float("nan"))
 
 
@@ -484,6 +484,15 @@ def test_a_test_that_could_be_made_is_not_called_impossible(tmp_path: Path) -> N
     text = report([cells_of(tmp_path, seeds=(0, 1, 2, 3, 4, 5))], 1)
     assert "cannot reach" not in text
     assert "No sign-flip test over seeds was made." in text
+
+
+def test_too_many_seeds_for_a_test_are_told(tmp_path: Path) -> None:
+    seeds = tuple(range(25))
+    make_tree(tmp_path, seeds=seeds)
+    text = report([cells_of(tmp_path, seeds=seeds)], 1)
+    assert "No sign-flip test over seeds was made: it takes 24 seeds at most, not 25.\n" in text
+    (table,) = tables(text)["cmad minus the others"]
+    assert table["variant"] == ["accuracy", "f1"]
 
 
 def test_logs_of_customised_systems_are_not_read(systems: Cells) -> None:

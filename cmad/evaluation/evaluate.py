@@ -15,13 +15,17 @@ from cmad.entries import Entry
 from cmad.evaluation.details import confusion_rows, reliability_rows, scatter_rows, table
 from cmad.evaluation.predict import Inputs, Predicted
 from cmad.evaluation.score import combination_scores, score_rows
-from cmad.scores.bootstrap import averages, holm, paired_difference, sign_flip_p
+from cmad.scores.bootstrap import (
+    LEAST_SEEDS,
+    MOST_SEEDS,
+    averages,
+    holm,
+    paired_difference,
+    sign_flip_p,
+)
 from cmad.scores.constant import constant_outputs
 from cmad.scores.metrics import by_class, confusion
 from cmad.store.store import Store
-
-# Fewer seeds can never bring the corrected p of a sign-flip test below .05.
-LEAST_SEEDS = 9
 
 
 def score_table(store: Store, predicted: dict[str, Predicted], seeds: tuple[int, ...]) -> pd.DataFrame:
@@ -107,7 +111,7 @@ def difference_table(
         Columns variant (the other one), metric, difference, low, high, confidence: shares, with the
         paired bootstrap interval over seeds and test samples; p, p_holm: sign-flip permutation over
         seeds for TEA and the comparison systems, and its Holm correction over them, empty with fewer
-        than 9 seeds. The table is empty where ``cmad`` is not in the grid.
+        than 9 seeds or more than 24. The table is empty where ``cmad`` is not in the grid.
     """
     columns = ["variant", "metric", "difference", "low", "high", "confidence", "p", "p_holm"]
     others = [row for row in rows if row.name != REFERENCE]
@@ -122,7 +126,8 @@ def difference_table(
             store.task, reference, outputs, labels, settings.resamples, settings.confidence, rng
         )
         is_system = row.system is not None or row.name == "tea"
-        p = _p_values(store, reference, outputs) if is_system and len(outputs) >= LEAST_SEEDS else {}
+        testable = is_system and LEAST_SEEDS <= len(outputs) <= MOST_SEEDS
+        p = _p_values(store, reference, outputs) if testable else {}
         found += [
             {"variant": row.name, "metric": metric, "confidence": settings.confidence}
             | interval._asdict()

@@ -29,6 +29,7 @@ from cmad.report.tables import (
     p_table,
     split_table,
 )
+from cmad.scores.bootstrap import MOST_SEEDS
 
 # Of the tests.
 LEVEL = 0.05
@@ -352,7 +353,8 @@ def _test_text(cells: Cells, tested: bool) -> str:
             f"With {plural(seeds, 'seed')} a sign-flip test over seeds cannot reach .05 after correction, "
             "so none is shown."
         )
-    return "No sign-flip test over seeds was made."
+    text = "No sign-flip test over seeds was made"
+    return f"{text}: it takes {MOST_SEEDS} seeds at most, not {seeds}." if seeds > MOST_SEEDS else f"{text}."
 
 
 def _drops(cells: Cells) -> list[Block]:

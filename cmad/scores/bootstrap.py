@@ -15,8 +15,11 @@ COMPARED = ("accuracy", "f1", "f1_paper")
 # Resample counts held at once (8 bytes each); bounds the memory whatever n is.
 _HELD = 2**21
 
+# Fewer seeds can never bring the corrected p of a sign-flip test below .05.
+LEAST_SEEDS = 9
+
 # 2^S sums are listed by `sign_flip_p`.
-_MOST_SEEDS = 24
+MOST_SEEDS = 24
 
 
 class Interval(NamedTuple):
@@ -140,8 +143,8 @@ def sign_flip_p(differences: NDArray[np.float64]) -> float:
     Raises:
         ValueError: no seed, or so many that not all flips can be listed.
     """
-    if not 1 <= len(differences) <= _MOST_SEEDS:
-        raise ValueError(f"sign flips need 1 to {_MOST_SEEDS} seeds, not {len(differences)}")
+    if not 1 <= len(differences) <= MOST_SEEDS:
+        raise ValueError(f"sign flips need 1 to {MOST_SEEDS} seeds, not {len(differences)}")
     if np.isnan(differences).any():
         return float("nan")
     # Flipping all signs keeps the distance from 0, so the first sign may stay.
