@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,9 @@ from cmad.evaluation.details import (
 )
 from cmad.report.load import Cells, load
 from cmad.report.pairs import pair_means
+from cmad.report.source import read
 from cmad.report.sweeps import sweep_figure, sweep_series
+from cmad.report.swept import COLUMNS, load_sweeps
 from cmad.scores.metrics import METRICS
 from cmad.task import Task
 from tests.generators.splits import make_split, random_lengths
@@ -144,6 +147,19 @@ def test_the_figure_of_sweeps_is_the_same_twice(tmp_path: Path) -> None:
     drawn = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert drawn == (tmp_path / "b.svg").read_text(encoding="utf-8")
     assert "cancels in the loss" in drawn
+
+
+def test_a_knobs_files_are_read_once_for_all_its_values(tmp_path: Path) -> None:
+    sweeps = with_sweeps(tmp_path, "sigma_0.5", "sigma_0.02", "phi_1")
+    with (
+        patch("cmad.report.swept.read", wraps=read) as tables,
+        patch("json.loads", wraps=json.loads) as texts,
+    ):
+        found = load_sweeps(tmp_path / "demo/sweeps", "", sweeps, SEEDS, COMBINATIONS, ("accuracy",))
+    assert (tables.call_count, texts.call_count) == (2, 2)
+    assert list(found.columns) == list(COLUMNS)
+    kept = found[["sweep", "parameter", "setting"]].drop_duplicates().to_numpy().tolist()
+    assert kept == [[each.name, each.parameter, each.value] for each in sweeps]
 
 
 @pytest.mark.parametrize("damage", ["absent", "foreign", "another value"])

@@ -32,30 +32,32 @@ def load_sweeps(
     Raises:
         UserError: see ``cmad.report.source``.
     """
+    # A knob's files hold all its values: read once, however many are wanted.
+    knobs = {name: _knob(folder, stage, name) for name in dict.fromkeys(each.parameter for each in sweeps)}
     parts = []
     for sweep in sweeps:
-        source = Source(folder / sweep.parameter / "scores.csv", f"{stage}{sweep.parameter}")
-        columns = ("setting", "seed", "combination", "metric", "value", "n")
+        source, scores, own = knobs[sweep.parameter]
         setting = float(sweep.value)
         keys = {"setting": (setting,), "seed": seeds, "combination": combinations, "metric": metrics}
-        table = known(take(read(source, columns), source, keys), source)
-        parts.append(
-            table.assign(
-                sweep=sweep.name,
-                parameter=sweep.parameter,
-                own=_own(folder, stage, sweep),
-            )
-        )
+        table = known(take(scores, source, keys), source)
+        parts.append(table.assign(sweep=sweep.name, parameter=sweep.parameter, own=own))
     return pd.concat(parts)[list(COLUMNS)] if parts else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _own(folder: Path, stage: str, sweep: Sweep) -> float:
-    source = Source(folder / sweep.parameter / "sweep.json", f"{stage}{sweep.parameter}")
+def _knob(folder: Path, stage: str, parameter: str) -> tuple[Source, pd.DataFrame, float]:
+    """Where a knob's scores stand, the scores of all its values, and the value of ``cmad``."""
+    source = Source(folder / parameter / "scores.csv", f"{stage}{parameter}")
+    scores = read(source, ("setting", "seed", "combination", "metric", "value", "n"))
+    return source, scores, _own(folder, stage, parameter)
+
+
+def _own(folder: Path, stage: str, parameter: str) -> float:
+    source = Source(folder / parameter / "sweep.json", f"{stage}{parameter}")
     try:
         about = json.loads(source.path.read_text(encoding="utf-8"))
         found, own = about["parameter"], float(about["own"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise source.refuse(f"not readable ({short(error)})") from None
-    if found != sweep.parameter:
+    if found != parameter:
         raise source.refuse(f"this is {found}")
     return own
