@@ -139,11 +139,22 @@ def test_the_report_has_a_table_by_class(tmp_path: Path) -> None:
     assert found[0]["class"] == list(COLUMNS)
 
 
+def test_a_class_is_counted_where_no_combination_has_all_samples(tmp_path: Path) -> None:
+    make_tree(tmp_path, kind="classes")
+    # Of its 25 test samples some lack language, others audio and vision.
+    classes = tmp_path / "demo/evaluation/classes.csv"
+    classes.write_text(classes.read_text().replace(",25\n", ",20\n"))
+    cells = cells_of(tmp_path)
+    assert set(cells.classes["n"]) == {20}
+    assert [row.name for row in class_tables(cells, "cmad")["f1"].rows] == ["no (25)", "yes (25)"]
+
+
 def test_the_report_has_a_table_by_label(tmp_path: Path) -> None:
     make_tree(tmp_path / "runs", kind="binary")
     cells = cells_of(tmp_path / "runs")
     found = tables(report([cells], 1))["By label"]
-    assert [list(table) for table in found] == [["label", "happy", "sad", "mean"]] * 2
+    assert [list(table) for table in found] == [["label", "n", "happy", "sad", "mean"]] * 2
+    assert [table["n"] for table in found] == [["100", "95", "90", "95", "90", "85", "85", ""]] * 2
     assert label_tables(cells, "cmad")["accuracy"].rows[0].cells
     assert class_tables(cells, "cmad") == {}
 

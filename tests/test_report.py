@@ -649,6 +649,10 @@ def test_regression_compares_accuracy_and_f1_with_intervals(text: str) -> None:
     }
 
 
+def test_differences_say_how_many_samples_they_are_over(text: str) -> None:
+    assert "interval of 90 % over seeds and test samples (n = 100), which are taken as independent." in text
+
+
 def test_drop_ratio_and_consistency_tables(text: str) -> None:
     found = tables(text)
     accuracy, _ = found["Drop ratios"]

@@ -329,8 +329,8 @@ def _differences(cells: Cells) -> list[Block]:
     return [
         Heading(3, f"{REFERENCE} minus the others"),
         "Average over the seven combinations, in percent points, with a paired bootstrap interval of "
-        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples, which are taken "
-        "as independent. "
+        f"{100 * cells.differences['confidence'].iloc[0]:g} % over seeds and test samples "
+        f"(n = {cells.manifest['splits']['test']['n']}), which are taken as independent. "
         f"Where it holds 0, these seeds and samples do not tell the two apart.{paper}",
         _test_text(cells, tested),
         Printed(

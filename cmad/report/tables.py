@@ -91,7 +91,8 @@ def class_tables(cells: Cells, variant: str) -> dict[str, Table]:
     if cells.classes.empty:
         return {}
     summary = class_summary(cells)
-    sizes = cells.classes.groupby("class")["n"].max()
+    # Of the whole split: no single combination need be one that all samples have.
+    sizes = cells.manifest["splits"]["test"]["labels"]
     return {
         metric: Table(
             metric,
@@ -118,6 +119,8 @@ def label_tables(cells: Cells, variant: str) -> dict[str, Table]:
     summary = score_summary(cells)
     names = cells.manifest["task"]["names"]
     source = source_id(cells.dataset, variant)
+    # Every sample has all labels.
+    n = counts(cells.scores, PRIMARY[0], "combination")
 
     def row(name: str, metric: str) -> Row:
         return Row(name, row_cells(summary, (metric, variant), COLUMNS), PERCENT, source=source)
@@ -131,6 +134,7 @@ def label_tables(cells: Cells, variant: str) -> dict[str, Table]:
                 *(row(name, f"{metric}_{name}") for name in names),
                 row("mean", metric),
             ),
+            counts=(*(n.get(c, 0) for c in COMBINATIONS), None),
         )
         for metric in PRIMARY
     }
