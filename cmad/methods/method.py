@@ -132,15 +132,25 @@ def creator(name: str) -> Callable[[Context], Method]:
     """The ``create`` function of the system of that name; only its own module is imported.
 
     Raises:
-        UserError: there is no such system.
+        UserError: there is no such system, or its file imports what is not installed.
     """
+    module, file = f"cmad.methods.{name}", f"cmad/methods/{name}.py"
+    without = f"take {name} out of params.yaml"
+    absent = f"{file}: no such system; write the file, or {without}"
     try:
-        create = import_module(f"cmad.methods.{name}").create
-    except (ModuleNotFoundError, AttributeError):
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise UserError(absent) from None
+        # Raised by hand, so that its own words say more.
+        if error.name is None:
+            raise
         raise UserError(
-            f"cmad/methods/{name}.py: no such system; write the file, or take {name} out of params.yaml"
+            f"{file}: imports {error.name}, which is not there; install or correct it, or {without}"
         ) from None
-    return cast(Callable[[Context], Method], create)
+    if not hasattr(found, "create"):
+        raise UserError(absent)
+    return cast(Callable[[Context], Method], found.create)
 
 
 def chances(context: Context) -> NDArray[np.float64]:
