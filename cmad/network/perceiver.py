@@ -146,6 +146,7 @@ class Perceiver(nn.Module):
             return self._read([Context(frames, None)])
         grouped = by_length(valid, PRODUCTS[valid.device.type] // self._products)
         places, seen = grouped.cut(grouped.sort(context.places)), grouped.cut(grouped.sort(valid))
+        # The empty one is there for a batch without any stream.
         every = [context.places.new_empty(0), *(own.flatten() for own in places)]
         parts = torch.split(normed.pick(torch.cat(every)), [own.numel() for own in places])
         contexts = [
