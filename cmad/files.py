@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PARTIAL = ".partial"
+# A process id tells nothing of the processes of another machine, which may write into the same folder.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def partial_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_partial(path.parent)
     # The name tells who writes there, so that others see whether he still lives.
-    prefix = f".{path.name}.{os.getpid()}."
+    prefix = f".{path.name}.{_HOST}.{os.getpid()}."
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=_PARTIAL, dir=path.parent) as folder:
         yield Path(folder)
 
@@ -57,10 +60,10 @@ def _writes(path: Path) -> bool:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder."""
+    """Remove what killed processes of this machine left half-written in a folder."""
     for path in folder.glob(f".*{_PARTIAL}"):
-        *_, writer, _, _ = ("", "", *path.name.split("."))
-        if writer.isdigit() and not _alive(int(writer)):
+        *_, host, writer, _, _ = ("", "", "", *path.name.split("."))
+        if host == _HOST and writer.isdigit() and not _alive(int(writer)):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ import torch
 
 from cmad.config.schema import Optimiser
 from cmad.errors import UserError
-from cmad.files import whole_file
+from cmad.files import partial_folder, remove_partial, whole_file
 from cmad.students.student import create_method, train_student
 from cmad.teachers.teacher import train_teacher
 from cmad.training.fit import Fitted
@@ -220,6 +220,48 @@ def test_the_oldest_goes_first_and_what_is_in_use_stays(tmp_path: Path) -> None:
         left = {path.name for path in tmp_path.iterdir()}
     # 0 was the oldest, but it is in use; 1 had to go.
     assert left == {digest({"n": number}) for number in (0, 2, 3)}
+
+
+def test_what_is_no_model_neither_counts_nor_goes(tmp_path: Path) -> None:
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter").write_bytes(bytes(50_000))
+    kept = Scratch(tmp_path, 25_000)
+    for number in range(2):
+        with place(kept, {"n": number}, "test") as own:
+            assert own is not None
+            own.save_done({"weights": torch.zeros(2500)})
+    models = {digest({"n": number}) for number in range(2)}
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis", *models}
+    assert (mine / "chapter").stat().st_size == 50_000
+
+
+def test_a_file_system_without_locks_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with place(Scratch(tmp_path, 10**9), {"a": 1}, "cmad") as own:
+        assert own is None
+    assert (
+        "cannot be written ([Errno 37] No locks available); the training goes on" in capsys.readouterr().err
+    )
+
+
+def test_what_another_machine_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=subprocess.PIPE)
+    process = dead.stdout.decode().strip()
+    monkeypatch.setattr("cmad.files.os.getpid", lambda: int(process))
+    for host, left in (("another", ["teacher"]), ("this", [])):
+        monkeypatch.setattr("cmad.files._HOST", host)
+        with partial_folder(tmp_path / "teacher") as folder:
+            folder.joinpath("teacher").write_text("weights")
+            monkeypatch.setattr("cmad.files._HOST", "this")
+            remove_partial(tmp_path)
+            assert [path.name for path in folder.glob("*")] == left
+            folder.mkdir(exist_ok=True)
 
 
 @contextmanager

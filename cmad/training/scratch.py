@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -27,8 +28,9 @@ from cmad.errors import UserError
 from cmad.files import remove_partial, sha256, whole_file
 
 _EPOCH, _DONE, _LOCK = "epoch.pt", "done.pt", "lock"
-# How many hexadecimal digits of a digest make a name.
+# How many hexadecimal digits of a digest make a name, and what is so named.
 _DIGITS = 32
+_MODEL = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 # How often to try to lock a model, and the seconds between, 2 in all.
 _TRIES, _WAIT = 100, 0.02
 
@@ -187,6 +189,7 @@ def _hold(folder: Path) -> IO[str]:
 
     Raises:
         BlockingIOError: another process holds it; the message is its process id.
+        OSError: the folder cannot be made, or its file system knows no locks.
     """
     holder = "unknown"
     for _ in range(_TRIES):
@@ -198,7 +201,12 @@ def _hold(folder: Path) -> IO[str]:
                 raise
             # Another process made room in between: the folder went before open, or while mkdir looked at it.
             continue
-        if not _locked(lock):
+        try:
+            locked = _locked(lock)
+        except OSError:
+            lock.close()
+            raise
+        if not locked:
             # One that makes room holds it for a moment only.
             time.sleep(_WAIT)
         elif _is(lock, folder / _LOCK):
@@ -221,17 +229,25 @@ def _is(file: IO[str], path: Path) -> bool:
 
 
 def _locked(lock: IO[str]) -> bool:
-    """Whether this process got the lock. It goes with the process, however that ends."""
+    """Whether this process got the lock. It goes with the process, however that ends.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
 
 def _make_room(scratch: Scratch, own: Path) -> None:
-    """Remove models that nobody trains, oldest first, until the rest fits."""
-    sizes = {folder: _size(folder) for folder in scratch.folder.iterdir() if folder.is_dir()}
+    """Remove models that nobody trains, oldest first, until the rest fits.
+
+    Whatever else stands in the folder is somebody's own: it neither counts nor goes.
+    """
+    models = (each for each in scratch.folder.iterdir() if _MODEL.fullmatch(each.name) and each.is_dir())
+    sizes = {folder: _size(folder) for folder in models}
     total = sum(sizes.values())
     for folder in sorted(sizes, key=_age):
         if total <= scratch.limit:
