@@ -1,5 +1,6 @@
 """The parameter file: YAML 1.2 as DVC reads it, a strict schema, and what a stage may read."""
 
+import copy
 import math
 import re
 import subprocess
@@ -547,6 +548,22 @@ def test_a_student_needs_a_loss() -> None:
     assert problems(put(data, f"{D}.student.task_weight", 0.0)) == [f"{D}.student: {none}"]
     # What a definition takes away counts, too.
     assert any(none in line for line in problems(put(data, "definitions.cmad.student", {"task_weight": 0.0})))
+
+
+def test_a_swept_value_must_fit_the_section() -> None:
+    data = put(put(small(), f"{D}.student.epochs", 6), f"{D}.student.warmup", 2)
+    data = put(data, "sweep_values.warmup", [5, 6])
+    checked(data)
+    told = "sweep_values.warmup = 6: must be below epochs = 6; weigh: none does without MAR"
+    assert problems(put(data, "sweeps", ["warmup"])) == [told]
+    # On top of what the variant that is swept changes itself.
+    checked(put(data, "definitions.cmad.student", {"epochs": 90}))
+    # The second grid has other data sets.
+    data = put(put(data, "definitions.cmad.student", {}), "sweeps", [])
+    data = put(data, "presets.other", copy.deepcopy(data["presets"]["demo"]))
+    data = put(put(data, "also.datasets", ["other"]), "also.sweeps", ["warmup"])
+    assert problems(data) == [told]
+    checked(put(data, "presets.other.student.epochs", 9))
 
 
 def test_a_preset_that_is_wrong_in_itself_is_not_told_again_for_each_definition() -> None:

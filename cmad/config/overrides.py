@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 
+from cmad.config.grid import REFERENCE
 from cmad.config.holes import INVALID
 from cmad.config.names import dotted
 from cmad.config.schema import Config, Student
+from cmad.config.sweeps import check_values, sweep
 from cmad.config.values import check_value
 from cmad.errors import UserError
 
@@ -46,16 +50,42 @@ def check_overrides(config: Config) -> list[str]:
         for student in students:
             if isinstance(student, Student) and isinstance(changes, Mapping):
                 problems += _added(student, changes, f"{dotted('definitions', name)}.student")
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys(problems + _check_swept(config)))
 
 
-def _added(student: Student, changes: Mapping[str, Any], key: str) -> list[str]:
-    """The problems that the changes bring, not those that the section has without them."""
+def _check_swept(config: Config) -> list[str]:
+    """Each value of a knob must fit the presets that it is swept on, on top of what ``cmad`` changes."""
+    reference = getattr(config.definitions.get(REFERENCE), "student", INVALID)
+    if not isinstance(reference, Mapping) or not isinstance(config.sweep_values, Mapping):
+        return []
+    problems: list[str] = []
+    for grid in (config, config.also):
+        datasets, parameters = getattr(grid, "datasets", INVALID), getattr(grid, "sweeps", INVALID)
+        if not isinstance(datasets, tuple) or not isinstance(parameters, tuple):
+            continue
+        for dataset, parameter in product(datasets, parameters):
+            student = getattr(config.presets.get(dataset), "student", INVALID)
+            values = config.sweep_values.get(parameter, INVALID)
+            # What a value is by itself is told elsewhere.
+            if not (isinstance(student, Student) and isinstance(values, tuple)):
+                continue
+            if check_values("", {parameter: values}):
+                continue
+            for each in sweep(parameter, values):
+                changes = _merged(reference, each.changes)
+                problems += _added(student, changes, "sweep_values", reference)
+    return problems
+
+
+def _added(
+    student: Student, changes: Mapping[str, Any], key: str, before: Mapping[str, Any] = MappingProxyType({})
+) -> list[str]:
+    """The problems that the changes bring, not those that the section has with those ``before`` alone."""
     changed: list[str] = []
     _changed(student, changes, key, changed)
     own: list[str] = []
     if changed:
-        _changed(student, {}, key, own)
+        _changed(student, before, key, own)
     return [problem for problem in changed if problem not in own]
 
 
