@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -117,24 +118,39 @@ def test_a_failure_stops_those_that_need_it_and_is_named(project: Path, tmp_path
     assert not (folder / "data/runs/demo/evaluation").exists()
 
 
-def test_an_interrupt_ends_all_processes(project: Path, tmp_path: Path) -> None:
+def working_in(folder: Path) -> list[str]:
+    """Command lines of the processes whose working folder this is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").resolve() == folder.resolve():
+                found.append((process / "cmdline").read_text())
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize(("jobs", "sent"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+def test_an_interrupt_ends_all_processes(
+    project: Path, tmp_path: Path, jobs: int, sent: signal.Signals
+) -> None:
     folder = clone(project, tmp_path / "clone")
     params = small_params() | {"variants": ["dropout", "cmad"]}
     params["presets"]["demo"]["student"]["epochs"] = 100_000
     write_params(folder, params)
-    command = [sys.executable, "-m", "tools.reproduce", "--jobs", "2"]
+    command = [sys.executable, "-m", "tools.reproduce", "--jobs", str(jobs)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=None) as running:
         assert running.stdout is not None
         seen = 0
         for line in running.stdout:
             seen += "student@demo" in line
-            if seen == 2:
+            if seen == jobs:
                 break
         time.sleep(2)
-        running.send_signal(signal.SIGINT)
+        # This one, DVC and the stage, for each job; with one DVC alone.
+        assert len(working_in(folder)) >= 1 + 2 * jobs
+        running.send_signal(sent)
         assert running.wait(60) == 130
-    left = subprocess.run(["pgrep", "-f", f"{folder}"], stdout=subprocess.PIPE, text=True).stdout
-    assert left == ""
+    assert working_in(folder) == []
     # Nothing half-written is left.
     assert not list((folder / "data/runs/demo/students").glob(".*"))
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -167,7 +168,14 @@ def _heard(line: Line, progress: Progress, write: Callable[[str], object]) -> No
 def _stop(running: Sequence[Running]) -> None:
     """End what still runs, as Ctrl-C would."""
     for each in running:
-        if each.process.poll() is None:
-            os.killpg(each.process.pid, signal.SIGINT)
+        interrupt(each.process)
     for each in running:
         each.process.wait()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Send a process of DVC, which has a group of its own, and its stage what Ctrl-C would."""
+    # It may end by itself meanwhile.
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)

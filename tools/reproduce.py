@@ -15,7 +15,7 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 
 from tools.plan import pipeline, stage_of, to_run
-from tools.pool import run_all
+from tools.pool import interrupt, run_all
 from tools.progress import Progress, read_times
 
 ROOT = Path()
@@ -65,12 +65,17 @@ def forget_torn(file: Path) -> None:
 
 def one_by_one(progress: Progress) -> int:
     """``dvc repro`` as it is; its exit status."""
-    with subprocess.Popen(["dvc", "repro"], stdout=subprocess.PIPE, text=True, bufsize=1) as running:
+    # A group of its own: of a signal to this process alone DVC and its stage would not hear.
+    command, pipe = ["dvc", "repro"], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, text=True, bufsize=1, start_new_session=True) as running:
         assert running.stdout is not None
         try:
             follow(running.stdout, progress, write)
         except KeyboardInterrupt:
-            # DVC gets a Ctrl-C too and ends its stage; wait for it.
+            interrupt(running)
+            # Read on: a pipe that is full would hold it up.
+            for line in running.stdout:
+                write(line)
             running.wait()
             return 130
     return running.returncode
@@ -81,7 +86,7 @@ def main(jobs: int) -> int:
     forget_torn(IN_USE)
     try:
         stages = to_run(pipeline(ROOT))
-    except DvcException as error:
+    except (DvcException, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     progress = Progress({n: s.command for n, s in stages.items()}, read_times(TIMES), jobs)
