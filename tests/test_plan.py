@@ -13,6 +13,7 @@ import pytest
 from cmad.combinations import MODALITIES
 from cmad.config.load import load
 from cmad.config.schema import Text
+from cmad.errors import UserError
 from cmad.planning.calibrate import extrapolated
 from cmad.planning.cells import cells, grids
 from cmad.planning.disk import checkpoint_bytes, evaluation_bytes, scores_bytes, store_bytes, teacher_bytes
@@ -183,18 +184,35 @@ def test_checkpoint_bytes_are_those_on_disk(tmp_path: Path) -> None:
     network = build_network(preset.network, store)
     save_network(tmp_path / "a.pt", network.state_dict(), preset.network, store)
     weights = sum(w.numel() for w in network.parameters())
-    planned = checkpoint_bytes(weights, 0, "full", SHAPES, 16, 10)
+    planned = checkpoint_bytes(weights, 0, "full", SHAPES, 16, 7, 10)
     # The rest is names and settings.
     assert 0 < (tmp_path / "a.pt").stat().st_size - planned < 120_000
 
 
 def test_what_keep_changes() -> None:
-    assert checkpoint_bytes(1000, 800, "full", SHAPES, 16, 10) == 4000
-    assert checkpoint_bytes(1000, 800, "difference", SHAPES, 16, 10) == 4 * 200 + 2 * 800
+    assert checkpoint_bytes(1000, 800, "full", SHAPES, 16, 7, 10) == 4000
+    assert checkpoint_bytes(1000, 800, "difference", SHAPES, 16, 7, 10) == 4 * 200 + 2 * 800
     # Seven combinations with representation, ten ratios without.
-    assert checkpoint_bytes(1000, 800, "none", SHAPES, 16, 10) == 20 * 4 * (17 * 3 + 7 * 16)
+    assert checkpoint_bytes(1000, 800, "none", SHAPES, 16, 7, 10) == 20 * 4 * (17 * 3 + 7 * 16)
+    assert checkpoint_bytes(1000, 800, "none", SHAPES, 16, 1, 0) == 20 * 4 * (3 + 16)
     assert teacher_bytes(1000, SHAPES, 16) == 4 * (1000 + 30 * (16 + 3 + 1))
     assert evaluation_bytes(5, 2, SHAPES, 10) == 4 * 5 * 2 * 17 * 20 * 3
+
+
+def test_models_of_one_combination_are_kept_for_that_alone(tmp_path: Path) -> None:
+    params = project(tmp_path, variants=["tea", "cmad"], customised=["corrkd"], seeds=[0])
+    keep = {"weights": "none", "drop_ratios": params["presets"]["demo"]["evaluate"]["drop_ratios"]}
+    params["presets"]["demo"]["keep"] |= keep
+    write_params(tmp_path, params)
+    preset = load(tmp_path / "params.yaml").presets["demo"]
+    shapes = shapes_of("demo", preset.preprocess, tmp_path / "store")
+    assert shapes is not None
+    outputs, width, ratios = shapes.task.outputs, preset.network.width, len(keep["drop_ratios"])
+    # Together they hold what one model for all seven holds.
+    expected = 4 * shapes.counts["test"] * ((7 + ratios) * outputs + 7 * width)
+    found = rows(plan(tmp_path / "params.yaml", tmp_path / "data"))
+    disks = {found[name][2] for name in ("student@demo-cmad", "customised@demo-corrkd")}
+    assert disks == {size(expected)}
 
 
 def test_store_bytes_before_and_after_preprocess(tmp_path: Path) -> None:
@@ -239,6 +257,23 @@ def test_published_sizes_and_the_encoder_that_is_there(tmp_path: Path) -> None:
     assert store.splits["train"].features["language"].dtype == np.int32
     # A token id and a segment, and two streams of float32.
     assert store_bytes(tmp_path, tokens, shapes) == 22777 * 50 * (8 + 4 * (74 + 35))
+
+
+def test_an_encoder_takes_sequences_of_so_many_tokens(tmp_path: Path) -> None:
+    params = load(ROOT / "params.yaml").presets["mosei"].preprocess
+    long = replace(
+        params,
+        text=Text("minilm", fine_tune=True, context=False),
+        max_frames=replace(params.max_frames, language=600),
+    )
+    with pytest.raises(UserError, match=r"max_frames.language: 600 tokens; the encoder takes 512 at most"):
+        shapes_of("mosei", long, tmp_path)
+
+
+def test_published_sizes_tell_nothing_of_another_task(tmp_path: Path) -> None:
+    params = load(ROOT / "params.yaml").presets["cherma"].preprocess
+    assert shapes_of("cherma", params, tmp_path) is not None
+    assert shapes_of("cherma", replace(params, task="binary"), tmp_path) is None
 
 
 def test_sizes_that_nothing_tells(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def checkpoint_bytes(
     keep: Literal["full", "difference", "none"],
     shapes: Shapes,
     width: int,
+    combinations: int,
     ratios: int,
 ) -> int:
     """What is kept of one model.
@@ -28,11 +29,12 @@ def checkpoint_bytes(
         of_encoder: weights of the language encoder, kept in half precision as a difference.
         keep: see ``cmad.config.schema.Keep``.
         width: D, of the representation.
-        ratios: number of drop ratios.
+        combinations: number of those that it is for.
+        ratios: number of drop ratios that it is run on.
     """
     if keep == "none":
         n, outputs = shapes.counts["test"], shapes.task.outputs
-        return n * _FLOAT * ((len(COMBINATIONS) + ratios) * outputs + len(COMBINATIONS) * width)
+        return n * _FLOAT * ((combinations + ratios) * outputs + combinations * width)
     if keep == "difference":
         return _FLOAT * (weights - of_encoder) + 2 * of_encoder
     return _FLOAT * weights

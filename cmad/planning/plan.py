@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from cmad.combinations import COMBINATIONS, FULL
 from cmad.computing.device import choose_device
 from cmad.computing.precision import computing
 from cmad.computing.randomness import torch_threads
@@ -148,10 +149,21 @@ class _Planner:
         keep, seeds = cell.keep, len(self.config.seeds)
         if keep is None:
             return scores_bytes(seeds * len(cell.students), shapes)
-        width, ratios = self.preset.network.width, len(keep.drop_ratios)
+        width = self.preset.network.width
         # Where nothing is trained, the teacher stands in.
-        models = seeds * max(1, cell.models)
-        return models * checkpoint_bytes(weights, of_encoder, keep.weights, shapes, width, ratios)
+        return seeds * sum(
+            checkpoint_bytes(
+                weights,
+                of_encoder,
+                keep.weights,
+                shapes,
+                width,
+                combinations=len(COMBINATIONS) if only is None else 1,
+                # Frames are dropped from LAV alone.
+                ratios=len(keep.drop_ratios) if only in (None, FULL) else 0,
+            )
+            for only in cell.combinations or (None,)
+        )
 
     def _time(self, shapes: Shapes, cell: Cell, weights: int) -> tuple[float, str]:
         if not cell.models:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cmad.combinations import MODALITIES
 from cmad.config.schema import Preprocess
+from cmad.errors import UserError
 from cmad.language.find import find, weights_checksum
 from cmad.language.model import traits
 from cmad.published.facts import of_preset
@@ -50,12 +51,14 @@ def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
         store: where its store is or will be.
 
     Raises:
-        UserError: the language encoder is not there and cannot be downloaded.
+        UserError: the language encoder is not there and cannot be downloaded, or takes no sequences as long.
     """
     encoder = None
     if params.text is not None and params.text.fine_tune:
         folder = find(params.text.encoder)
-        encoder = Encoder(params.text.encoder, traits(folder).width), weights_checksum(folder)
+        found = traits(folder)
+        _check_positions(found.positions, params.max_frames.language)
+        encoder = Encoder(params.text.encoder, found.width), weights_checksum(folder)
     try:
         manifest = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
         return _of_manifest(manifest, encoder)
@@ -67,6 +70,13 @@ def shapes_of(name: str, params: Preprocess, store: Path) -> Shapes | None:
         names = {"regression": (), "classes": demo.CLASSES, "binary": demo.LABELS}[params.task]
         return Shapes(counts, demo.WIDTHS, frames, Task(params.task, names), None)
     return _of_published(name, params, encoder)
+
+
+def _check_positions(positions: int | None, longest: int) -> None:
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"preprocess.max_frames.language: {longest} tokens; the encoder takes {positions} at most"
+        )
 
 
 def _of_manifest(manifest: Mapping[str, Any], encoder: tuple[Encoder, str] | None) -> Shapes:
@@ -88,6 +98,9 @@ def _of_published(name: str, params: Preprocess, encoder: tuple[Encoder, str] | 
     if found is None:
         return None
     dataset, form = found
+    if params.task != dataset.task:
+        # Its labels are made other ones: how many outputs that takes, the store will tell.
+        return None
     counts = form.counts or _shared_out(form.total)
     widths = dict(form.widths)
     if params.text is not None:
