@@ -83,7 +83,7 @@ def worse(curves: Sequence[Curve]) -> str:
         if got > bound + SLACK
     ]
     if not found:
-        return "**Nothing measured grows faster than its formula.**"
+        return "**No fitted exponent exceeds that of its formula.**"
     return f"**Faster than their formulas grow: {', '.join(found)}.**"
 
 

@@ -113,7 +113,8 @@ def describe(machine: Mapping[int, float], rates: Mapping[str, Rate], left_out: 
 What the plain implementation must compute for a training step, teacher, student and backward, by the
 seconds in which the project does that step. Beside it what the machine reaches in a product of two square
 fp32 matrices, the best of several sizes measured in this run ({sizes}). A share
-above 1 is beyond what a dense implementation could reach here, however well it used the machine.
+above 1 is beyond what a dense implementation that runs the teacher in each step could reach here, however
+well it used the machine.
 
 {table(heads, rows)}
 {skipped}

@@ -137,11 +137,27 @@ def test_selection_weighs_combinations_by_their_dev_samples(demo: World) -> None
     assert full == columns["dev_f1_LAV"]
 
 
-def test_training_never_touches_test(demo: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("system", "combination"),
+    [
+        *((name, None) for name in ("dropout", "cmad", "mmanet", "mplmm", "umdf", "umdf_full", "corrkd")),
+        *((name, 4) for name in ("mplmm", "umdf", "umdf_full", "corrkd")),
+    ],
+)
+def test_training_never_touches_test(
+    demo: World, monkeypatch: pytest.MonkeyPatch, system: str, combination: int | None
+) -> None:
     splits = {name: split for name, split in demo.store.splits.items() if name != "test"}
     blind = replace(demo.store, splits=splits)
     monkeypatch.setattr(demo, "store", blind)
-    demo.train("cmad")
+    demo.train(system, combination=combination, epochs=2, warmup=1)
+
+
+def test_a_teachers_training_never_touches_test(demo: World) -> None:
+    splits = {name: split for name, split in demo.store.splits.items() if name != "test"}
+    blind = replace(demo.store, splits=splits)
+    teacher = replace(demo.preset.teacher, epochs=2)
+    train_teacher(blind, demo.preset.network, teacher, 0, "test", CPU)
 
 
 def test_teacher_cache_equals_the_teacher_run_on_full_input(world: World, tmp_path: Path) -> None:
