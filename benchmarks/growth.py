@@ -83,7 +83,7 @@ def worse(curves: Sequence[Curve]) -> str:
         if got > bound + SLACK
     ]
     if not found:
-        return "**No fitted exponent exceeds that of its formula.**"
+        return f"**No fitted exponent is more than {SLACK} above that of its formula.**"
     return f"**Faster than their formulas grow: {', '.join(found)}.**"
 
 
